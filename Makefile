@@ -1,0 +1,45 @@
+# Each target sets up what it needs: Python 3.11+ and make are enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: run test check bench format clean
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+
+# uv keeps itself in the environment it fills: --inexact leaves it there.
+$(VENV)/.dev: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --inexact --extra all
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(UV) sync --quiet --frozen --inexact --extra all --group bench
+	touch $@
+
+run: $(VENV)/.dev
+	$(BIN)/holdfast serve --demo
+
+test: $(VENV)/.dev
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report --skip-covered --skip-empty
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .coverage .holdfast
