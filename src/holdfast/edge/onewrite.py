@@ -1,0 +1,91 @@
+"""Answers in one system call: what a response writes in one turn of the loop leaves the process together.
+
+uvicorn writes the head and the body of a response separately, and uvloop sends each at once: two
+system calls and two packets for the smallest answer. The transport here gathers them until the turn
+ends. It is plain asyncio (Protocol and Transport), handed to uvicorn through its own `http` option.
+"""
+
+import asyncio
+from typing import Any
+
+HIGH_WATER_BYTES = 64 * 1024
+"""More than this is passed on at once, so that the server's flow control sees it."""
+
+
+class GatheringTransport(asyncio.Transport):
+    """A transport in front of another: writes wait for the end of the loop's turn, all else passes."""
+
+    def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._inner = inner
+        self._call_soon = loop.call_soon
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: Any) -> None:
+        parts = self._parts
+        if not parts:
+            self._call_soon(self.flush)
+        parts.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER_BYTES:
+            self.flush()
+
+    def writelines(self, list_of_data: Any) -> None:
+        for data in list_of_data:
+            self.write(data)
+
+    def flush(self) -> None:
+        """Pass on what has gathered."""
+        parts = self._parts
+        if parts:
+            self._inner.write(parts[0] if len(parts) == 1 else b"".join(parts))
+            self._parts = []
+            self._size = 0
+
+    def close(self) -> None:
+        self.flush()
+        self._inner.close()
+
+    def write_eof(self) -> None:
+        self.flush()
+        self._inner.write_eof()
+
+    def abort(self) -> None:
+        self._parts = []
+        self._inner.abort()
+
+    def can_write_eof(self) -> bool:
+        return self._inner.can_write_eof()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._inner.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        return self._inner.is_closing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        # Another protocol (a WebSocket) takes over: it gets the transport itself.
+        self.flush()
+        self._inner.set_protocol(protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._inner.get_protocol()
+
+    def is_reading(self) -> bool:
+        return self._inner.is_reading()
+
+    def pause_reading(self) -> None:
+        self._inner.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._inner.resume_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._inner.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._size + self._inner.get_write_buffer_size()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._inner.get_write_buffer_limits()

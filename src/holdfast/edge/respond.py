@@ -1,0 +1,148 @@
+"""Serves one of our own routes: decode query and body by their types, call the handler, encode the answer."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from holdfast.kernel.codec import encode_json
+from holdfast.kernel.context import Ctx
+from holdfast.kernel.errors import BadInput, Malformed, MethodNotAllowed, TooLarge, Unauthorized
+from holdfast.kernel.route import Answer, Call, Route
+from holdfast.ports.services import Scope
+
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class Responder:
+    """Turns a found route into a response; failures leave as Problems for the edge to render."""
+
+    def __init__(self, *, max_body_bytes: int, admin_token: str, open_admin: bool) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._admin_token = admin_token
+        self._open_admin = open_admin
+
+    async def serve(
+        self,
+        found: tuple[Mapping[str, Route], Mapping[str, str]],
+        ctx: Ctx,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer the request; raises Problem for whatever is wrong with it."""
+        by_method, params = found
+        method = scope["method"]
+        route = by_method.get(method) or (by_method.get("GET") if method == "HEAD" else None)
+        if route is None:
+            allowed = ", ".join(sorted(by_method))
+            ctx.event.route = next(iter(by_method.values())).path
+            raise MethodNotAllowed(f"{method} is not taken here", hint=f"use {allowed}", allow=allowed)
+        ctx.event.route = route.path
+        headers = dict(scope["headers"])
+        if not route.public and not self._open_admin:
+            self._check_admin(headers)
+        call = Call(ctx.event, params=params, headers=headers)
+        if route.query is not None:
+            call.query = decode_query(route.query, scope["query_string"])
+        if route.body is not None:
+            call.raw = await self._read(headers, receive)
+            call.body = decode_body(route.body, call.raw)
+        await _send_answer(route, await route.handler(call), ctx, send, bodiless=method == "HEAD")
+
+    def _check_admin(self, headers: Mapping[bytes, bytes]) -> None:
+        given = headers.get(b"authorization", b"")
+        wanted = b"Bearer " + self._admin_token.encode()
+        if not self._admin_token:
+            raise Unauthorized("this address is for administrators", hint="set admin_token to open it")
+        if not hmac.compare_digest(given, wanted):
+            raise Unauthorized(
+                "this address is for administrators", hint="send Authorization: Bearer <admin_token>"
+            )
+
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        limit = self._max_body_bytes
+        told = headers.get(b"content-length", b"")
+        if told.isdigit() and int(told) > limit:
+            raise TooLarge(f"{int(told)} bytes", hint=f"at most {limit} bytes are taken")
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Malformed("the client left before its body was read")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"more than {limit} bytes", hint=f"at most {limit} bytes are taken")
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+@lru_cache(maxsize=512)
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def decode_body(kind: Any, raw: bytes) -> Any:
+    """The body as `kind`: Malformed (400) when it is not JSON, BadInput (422) when it does not fit."""
+    try:
+        return _decoder(kind).decode(raw)
+    except msgspec.ValidationError as error:
+        raise BadInput(str(error), hint="see the OpenAPI document for what this address takes") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(
+            f"the body is not valid JSON: {error}", hint="send one JSON document in UTF-8"
+        ) from None
+
+
+@lru_cache(maxsize=512)
+def _list_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """The query names that may be repeated."""
+    found = (msgspec.inspect.type_info(info.type) for info in msgspec.structs.fields(kind))
+    many = (msgspec.inspect.ListType, msgspec.inspect.VarTupleType, msgspec.inspect.SetType)
+    names = zip(msgspec.structs.fields(kind), found, strict=True)
+    return frozenset(info.encode_name for info, shape in names if isinstance(shape, many))
+
+
+def decode_query(kind: type[msgspec.Struct], raw: bytes) -> msgspec.Struct:
+    """The query string as `kind`; numbers and booleans are read from their text, unknown names refused."""
+    try:
+        parsed = parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise Malformed(
+            f"the query string cannot be read: {error}", hint="percent-encode it as UTF-8"
+        ) from None
+    lists = _list_fields(kind)
+    values = {name: given if name in lists else given[-1] for name, given in parsed.items()}
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadInput(str(error), hint="see the OpenAPI document for what this address takes") from None
+
+
+async def _send_answer(route: Route, found: Any, ctx: Ctx, send: Send, *, bodiless: bool) -> None:
+    answer = found if isinstance(found, Answer) else Answer(found, status=route.status)
+    headers = [(b"content-type", answer.media_type.encode())]
+    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    if answer.stream is not None:
+        await send(start)
+        if not bodiless:
+            async for chunk in answer.stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if ctx.has_left:
+                    break
+        await send({"type": "http.response.body", "body": b""})
+        return
+    body = answer.content if isinstance(answer.content, bytes) else encode_json(answer.content)
+    if answer.status != 204:
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send(start)
+    await send({"type": "http.response.body", "body": b"" if bodiless else body})
