@@ -1,0 +1,1 @@
+"""Drivers behind the storage ports; the only modules that open a database."""

@@ -1,0 +1,265 @@
+"""PostgreSQL behind the Sql port: asyncpg's pool, with a line in front of it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.sql.elements import ClauseElement
+
+from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.kernel.errors import Misconfigured, Problem, Unavailable
+from holdfast.ports.storage import Parameters, Row, Transaction
+from holdfast.stores import postgres_calls as calls
+from holdfast.stores.compile import Statements, bind_rows
+from holdfast.stores.config import Config
+from holdfast.stores.gate import Gate
+from holdfast.stores.postgres_calls import PostgresTransaction
+from holdfast.stores.postgres_errors import as_problem, as_start_problem, is_lost
+from holdfast.stores.postgres_schema import with_schema
+
+T = TypeVar("T")
+
+_CLEANUP_S = 1.0
+"""Longest that a connection may take to come to rest after a cancelled query; then it is dropped."""
+_INHERITED: list[object] = []
+"""Pools that a fork copied; closing their sockets properly would say goodbye in the parent's name."""
+
+
+class _PlainConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+    """Left as it is on release: nothing of ours sets variables, listens or takes session locks.
+
+    asyncpg's own reset costs a round trip for every call. An open transaction is still rolled back.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class PostgresSql:
+    """The Sql port over PostgreSQL. Connections open when needed, and again after an outage."""
+
+    dialect = "postgresql"
+
+    def __init__(
+        self,
+        url: str,
+        config: Config | None = None,
+        clock: Clock | None = None,
+        unused: Sequence[str] = (),
+    ) -> None:
+        self._url = url
+        self._config = config or Config()
+        self._clock: Clock = clock or SystemClock()
+        self._unused = list(unused)
+        self._statements = Statements(asyncpg_dialect())  # type: ignore[no-untyped-call] # SQLAlchemy's own
+        self._pool: Any = None
+        self._pid = 0
+        self._opened_total = 0
+        self._gate = self._make_gate()
+
+    async def start(self) -> None:
+        """Make the pool and reach the server once; raises Misconfigured or Unavailable. Idempotent."""
+        if self._pool is not None and self._pid == os.getpid():
+            return
+        if self._pool is not None:
+            _INHERITED.append(self._pool)
+            self._gate = self._make_gate()
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=0,
+                max_size=self._config.pool_size,
+                max_queries=1 << 60,
+                connection_class=_PlainConnection,
+                init=self._prepare,
+                **self._connect_options(),
+            )
+        except (ValueError, asyncpg.InterfaceError) as error:
+            raise Misconfigured(
+                f"the PostgreSQL URL is not valid: {error}",
+                hint="postgresql://user:password@host:5432/database",
+            ) from None
+        self._pid = os.getpid()
+        self._gate.open()
+        try:
+            async with asyncio.timeout(self._config.deadline_s), self._pool.acquire() as connection:
+                await connection.fetchval("SELECT 1")
+        except Exception as error:
+            await self.stop()
+            problem = as_start_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+    async def stop(self) -> None:
+        """Turn away who waits, let running statements end within the deadline, close. Idempotent."""
+        if self._pool is None or self._pid != os.getpid():
+            return
+        pool, self._pool = self._pool, None
+        self._gate.close()
+        try:
+            async with asyncio.timeout(self._config.deadline_s):
+                await pool.close()
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            pool.terminate()
+
+    async def fetch(self, statement: ClauseElement, parameters: Parameters | None = None) -> list[Row]:
+        text, values = self._statements.get(statement, parameters).bind(parameters)
+        async with self._connection() as (connection, ends):
+            return await self._mapped(calls.fetch(connection, text, values, self._left(ends)))
+
+    async def run(self, statement: ClauseElement, parameters: Parameters | None = None) -> int:
+        text, values = self._statements.get(statement, parameters).bind(parameters)
+        async with self._connection() as (connection, ends):
+            return await self._mapped(calls.run(connection, text, values, self._left(ends)))
+
+    async def run_many(self, statement: ClauseElement, rows: Sequence[Parameters]) -> int:
+        if not rows:
+            return 0
+        text, values = await bind_rows(self._statements.get(statement, rows[0]), rows)
+        async with self._connection() as (connection, ends):
+            return await self._mapped(calls.run_many(connection, text, values, self._left(ends)))
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction()
+
+    async def ping(self) -> None:
+        async with self._connection() as (connection, ends):
+            await self._mapped(calls.fetch(connection, "SELECT 1", (), self._left(ends)))
+
+    def state(self) -> Mapping[str, Any]:
+        where = urlsplit(self._url)
+        return {
+            "driver": "postgresql",
+            "database": f"{where.netloc.rpartition('@')[2]}{where.path}",
+            "pool_size": self._gate.permits,
+            "checked_out": self._gate.inside,
+            "waiting": self._gate.waiting,
+            "refused_total": self._gate.refused,
+            "opened_total": self._opened_total,
+            "unused_urls": self._unused,
+        }
+
+    async def with_schema(self, work: Callable[[Connection], T], *, write: bool) -> T:
+        """`work` with a SQLAlchemy connection of its own, in one transaction; for migrations."""
+        try:
+            patience_s = self._config.migration_timeout_s
+            return await with_schema(self._connect, work, write=write, patience_s=patience_s)
+        except Exception as error:
+            problem = as_start_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+    def _make_gate(self) -> Gate:
+        return Gate(self._config.pool_size, self._config.deadline_s, self._clock)
+
+    def _connect_options(self) -> dict[str, Any]:
+        return {
+            "timeout": self._config.connect_timeout_s,
+            "statement_cache_size": self._config.statement_cache_size,
+        }
+
+    async def _connect(self) -> Any:
+        return await asyncpg.connect(self._url, **self._connect_options())
+
+    async def _prepare(self, connection: Any) -> None:
+        """Let the server guard the deadline too, and hand over sums as SQLite does (here: `numeric`)."""
+        self._opened_total += 1
+        if self._config.statement_cache_size:  # without it the session is a pooler's, not ours to set
+            await connection.execute(_guards(connection.get_server_version().major, self._config.deadline_s))
+        await connection.set_type_codec(
+            "numeric", schema="pg_catalog", encoder=str, decoder=_number, format="text"
+        )
+
+    def _left(self, ends: float) -> float:
+        return max(0.001, ends - self._clock.monotonic())
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[tuple[Any, float]]:
+        """A connection in turn, and when its caller's patience ends."""
+        pool = self._pool
+        if pool is None or self._pid != os.getpid():
+            raise Unavailable(
+                "the database is not open in this process", hint="start() it first", retry_after_s=1.0
+            )
+        ends = self._clock.monotonic() + self._config.deadline_s
+        async with self._gate.enter():
+            connection = await self._mapped(pool.acquire(timeout=self._left(ends)))
+            try:
+                yield connection, ends
+            except Unavailable as problem:
+                if is_lost(problem.__cause__):
+                    with suppress(asyncpg.InterfaceError):  # asyncpg has noticed, and taken it back
+                        connection.terminate()
+                raise
+            finally:
+                await _see_through(pool.release(connection, timeout=_CLEANUP_S))
+
+    async def _mapped(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except Exception as error:
+            problem = as_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Transaction]:
+        async with self._connection() as (connection, _):
+            block = connection.transaction()
+            transaction = PostgresTransaction(
+                self._statements, connection, self._mapped, self._config.deadline_s
+            )
+            await self._mapped(block.__aenter__())
+            try:
+                yield transaction
+            except BaseException as error:
+                transaction.ended = True
+                with suppress(Problem):  # a connection that cannot roll back is dropped on release
+                    await self._mapped(block.__aexit__(type(error), error, error.__traceback__))
+                raise
+            transaction.ended = True
+            await self._mapped(block.__aexit__(None, None, None))
+
+
+async def _see_through(release: Awaitable[None]) -> None:
+    """Wait until the connection is back, through any cancellation; then let that pass.
+
+    The permit of the gate must not be given on before, or the next in line would find no connection.
+    """
+    task = asyncio.ensure_future(release)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:  # noqa: BLE001 - the pool dropped the connection; the call has succeeded or said why
+            break
+    if cancelled is not None:
+        raise cancelled
+
+
+def _guards(major: int, deadline_s: float) -> str:
+    """Settings under which no statement outlives its caller at the server.
+
+    A cancel request that overtakes its statement is lost; the statement would run to its end.
+    """
+    milliseconds = int(deadline_s * 1000) + 1000
+    guards = f"SET statement_timeout = {milliseconds}"
+    return f"{guards}; SET client_connection_check_interval = 1000" if major >= 14 else guards
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
