@@ -1,0 +1,1 @@
+"""The metrics registry, its worker slots, and what turns them into text."""

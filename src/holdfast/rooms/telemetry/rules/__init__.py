@@ -1,0 +1,1 @@
+"""What metrics, cardinality and their text formats are, decided without clock or I/O."""
