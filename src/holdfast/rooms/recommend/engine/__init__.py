@@ -1,0 +1,1 @@
+"""What carries the rules out: the catalogue in memory, people from SQL, scoring, training, imports."""

@@ -1,0 +1,213 @@
+"""Keeps what is in memory equal to what is in the database: items at once, everything derived soon after."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from holdfast.kernel.clock import Clock
+from holdfast.ports.storage import Row, Sql
+from holdfast.rooms.recommend import store
+from holdfast.rooms.recommend.engine.catalogue import Catalogue
+from holdfast.rooms.recommend.engine.knowledge import Counts, Floats, Knowledge
+from holdfast.rooms.recommend.engine.people import Situation
+from holdfast.rooms.recommend.engine.shelf import Shelf
+from holdfast.rooms.recommend.models.content import ContentIndex
+from holdfast.rooms.recommend.models.persona import PersonaIndex
+
+logger = logging.getLogger("holdfast.recommend")
+
+TRY_AGAIN_S = 60.0
+"""Between two attempts to read a model that could not be read."""
+ITEMS_A_PAGE = 2_000
+USERS_A_PAGE = 5_000
+FADE_MS = 300_000
+"""Trending fades with time even when nothing happens; it is counted anew this often."""
+_DAY_MS = 86_400_000
+FADING_PARTS = (1.0, 0.5, 0.2)
+"""Parts of the trending window; `store.COUNTS_LATELY` says what an event inside each counts."""
+
+
+class Keeper:
+    """Owns the catalogue and the knowledge; everyone else reads them."""
+
+    def __init__(self, *, sql: Sql, clock: Clock, shelf: Shelf, trending_days: float) -> None:
+        self._sql = sql
+        self._clock = clock
+        self._shelf = shelf
+        self._trending_ms = trending_days * _DAY_MS
+        self.catalogue = Catalogue()
+        self.knowledge = _nothing_known()
+        self._models = -1
+        self._models_wanted = 0
+        self._picked_s = 0.0
+        self._stale_texts = False
+        self._ever, self._lately = Tally(), Tally()
+        self._events = 0
+        self._counted_through_ms = -1
+        self._faded_ms = self._counted_ms = 0
+        self._segments_of = -1
+        self._catching_up = asyncio.Lock()
+        self._turning = asyncio.Lock()
+
+    async def follow(self, situation: Situation) -> None:
+        """Before an answer: no item may be shown on what it was before the database's version."""
+        self._models_wanted = max(self._models_wanted, situation.models)
+        if situation.catalogue > self.catalogue.version:
+            await self._catch_up(situation.catalogue)
+
+    async def turn(self) -> None:
+        """Bring everything up to date: items, texts, counts, segments, model."""
+        async with self._turning:
+            situation = (await self._sql.fetch(store.SITUATION, {"user_id": ""}))[0]
+            await self._catch_up(situation[0])
+            await self._index_texts()
+            await self._count()
+            await self._learn_segments(situation[1])
+            now_s = self._clock.monotonic()
+            again = bool(self._shelf.trouble) and now_s - self._picked_s >= TRY_AGAIN_S
+            if situation[1] != self._models or again:
+                self._picked_s = now_s
+                held = await self._shelf.pick()
+                self.knowledge = self.knowledge.serving(held.model, held.version, held.half_life_events)
+                self._models = situation[1]
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether another process promoted a model that this one has not loaded yet."""
+        return self._models_wanted > self._models
+
+    async def _catch_up(self, version: int) -> None:
+        async with self._catching_up:
+            if self.catalogue.version >= version:
+                return
+            since, from_no = self.catalogue.version, 0
+            while True:
+                span = {"version": since, "from_no": from_no, "most": ITEMS_A_PAGE}
+                rows = await self._sql.fetch(store.ITEMS_CHANGED, span)
+                self._stale_texts |= self.catalogue.apply(rows).reworded > 0
+                if len(rows) < ITEMS_A_PAGE:
+                    break
+                from_no = rows[-1][0] + 1
+            self.catalogue.version = version
+
+    async def _index_texts(self) -> None:
+        """New items behind the old index at once; a new index when a text changed or a fifth is new."""
+        size, known = len(self.catalogue), self.knowledge.content.n_items
+        if self._stale_texts or size - known > max(50, known // 5):
+            self._stale_texts = False
+            texts, tags = self.catalogue.described()
+            content = await asyncio.to_thread(ContentIndex.fit, texts, tags)
+            rows = await self._segment_rows()
+            fit = partial(_fit_persona, content, tags, self._ever.first(content.n_items), rows)
+            persona = await asyncio.to_thread(fit)
+            said = any(texts) or any(tags)
+            self.knowledge = self.knowledge.changed(content=content, any_text=said, persona=persona)
+        elif size > known:
+            texts, tags = self.catalogue.described(known)
+            content = await asyncio.to_thread(self.knowledge.content.with_items, texts, tags)
+            persona = self.knowledge.persona.with_items(content, tags)
+            said = self.knowledge.any_text or any(texts) or any(tags)
+            self.knowledge = self.knowledge.changed(content=content, any_text=said, persona=persona)
+
+    async def _learn_segments(self, models: int) -> None:
+        """Segments are learned anew with every training: they change as slowly."""
+        if models == self._segments_of or self.knowledge.content.n_items == 0:
+            return
+        self._segments_of = models
+        content = self.knowledge.content
+        tags = list(self.catalogue.tags[: content.n_items])
+        rows = await self._segment_rows()
+        fit = partial(_fit_persona, content, tags, self._ever.first(content.n_items), rows)
+        self.knowledge = self.knowledge.changed(persona=await asyncio.to_thread(fit))
+
+    async def _segment_rows(self) -> list[Row]:
+        return await self._sql.fetch(store.SEGMENT_COUNTS)
+
+    async def _count(self) -> None:
+        """Counts ever: all events once, then those received since. Counts lately: the same, and now and then
+        the whole window anew, as it fades. The larger the catalogue, the rarer: a swap costs a sort of it."""
+        now_ms = int(self._clock.wall() * 1000)
+        size = len(self.catalogue)
+        if now_ms - self._counted_ms < size // 5 and self.knowledge.counts.ever.size == size:
+            return
+        newest = (await self._sql.fetch(store.NEWEST_RECEIPT))[0][0] or 0
+        fades = now_ms - self._faded_ms >= FADE_MS
+        if newest == self._counted_through_ms and not fades and self.knowledge.counts.ever.size == size:
+            return
+        self._counted_ms = now_ms
+        received = await self._received(newest)
+        self._ever.add(received)
+        self._events += sum(events for _, _, events in received)
+        self._counted_through_ms = newest
+        if fades:
+            self._faded_ms = now_ms
+            window = [int(now_ms - self._trending_ms * part) for part in FADING_PARTS]
+            parameters = dict(zip(("oldest_ms", "middle_ms", "newest_ms"), window, strict=True))
+            self._lately = Tally()
+            self._lately.add(await self._sql.fetch(store.COUNTS_LATELY, parameters))
+        else:
+            self._lately.add(received)
+        counts = Counts(self._ever.first(size), self._lately.first(size), self._events)
+        await asyncio.to_thread(counts.sort)
+        self.knowledge = self.knowledge.changed(counts=counts)
+
+    async def _received(self, newest: int) -> list[Row]:
+        """(item, weight, events) of everything received since the last count; at first page by page."""
+        if self._counted_through_ms >= 0:
+            span = {"since_ms": self._counted_through_ms, "until_ms": newest}
+            return await self._sql.fetch(store.COUNTS_RECEIVED, span)
+        rows: list[Row] = []
+        users = (await self._sql.fetch(store.READ_COUNTER, {"counter": "next_user"}))[0][0]
+        for start in range(0, users, USERS_A_PAGE):
+            span = {"from_no": start, "to_no": start + USERS_A_PAGE}
+            rows += await self._sql.fetch(store.COUNTS_OF_USERS, span)
+        return rows
+
+
+class Tally:
+    """Sums by item number, growing with the catalogue."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros(0, np.float64)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """rows: (item, amount, ...)."""
+        for row in rows:
+            if row[0] >= self._sums.size:
+                self._sums = np.pad(self._sums, (0, row[0] + 1024 - self._sums.size))
+            self._sums[row[0]] += row[1]
+
+    def first(self, size: int) -> Floats:
+        """The sums of items 0..size-1."""
+        found = np.zeros(size, np.float32)
+        shared = min(size, self._sums.size)
+        found[:shared] = self._sums[:shared]
+        return found
+
+
+def _nothing_known() -> Knowledge:
+    content = ContentIndex.fit([], [])
+    persona = PersonaIndex.fit(content, [], csr_matrix((0, 0), dtype=np.float32), [])
+    return Knowledge(content, persona, Counts.nothing(0))
+
+
+def _fit_persona(
+    content: ContentIndex,
+    tags: Sequence[Sequence[str]],
+    everybody: Floats,
+    rows: list[Row],
+) -> PersonaIndex:
+    """One row for each segment and one for everybody else: the index only ever sums them up."""
+    size = content.n_items
+    segments: dict[str, Floats] = defaultdict(lambda: np.zeros(size, np.float32))
+    for segment, item, total in rows:
+        if item < size:
+            segments[segment][item] += total
+    rest = np.maximum(everybody - sum(segments.values(), np.zeros(size, np.float32)), 0.0)
+    matrix = csr_matrix(np.stack([rest, *segments.values()]).astype(np.float32))
+    return PersonaIndex.fit(content, tags, matrix, ["", *segments])
