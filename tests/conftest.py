@@ -1,0 +1,64 @@
+"""Fixtures for every suite: a real PostgreSQL, and a fresh database in it for each test."""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from tests.servers import PostgresServer
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL whose user may create databases: HOLDFAST_TEST_POSTGRES_URL, or one of our own."""
+    if given := os.environ.get("HOLDFAST_TEST_POSTGRES_URL"):
+        yield given
+        return
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty database for one test."""
+    name = f"holdfast_test_{os.getpid()}_{next(_numbers)}"
+    _apart(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"))
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    _apart(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server that the test may kill and start again."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run in a thread with a loop of its own, so that sync and async tests can use the fixture alike."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, work).result()

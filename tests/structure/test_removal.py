@@ -1,0 +1,101 @@
+"""Delete a room's folder and it is gone; the rest starts, answers and passes its tests."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .source import ROOT, rooms
+
+ASK = """
+import asyncio, json, sys
+import holdfast.app
+
+
+async def ask(app, path):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "method": "GET",
+        "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"",
+        "headers": [(b"host", b"test")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"]
+
+
+async def main():
+    app = holdfast.app.Holdfast(data_dir=sys.argv[1])
+    await app.start()
+    plain = [route.path for route in app.routes() if route.method == "GET" and "{" not in route.path]
+    answers = {path: await ask(app, path) for path in ["/docs", "/openapi.json", *plain]}
+    told = app.about()
+    await app.stop()
+    print(json.dumps({
+        "file": holdfast.app.__file__, "answers": answers,
+        "on": list(told["rooms"]), "skipped": told["skipped"],
+    }))
+
+
+asyncio.run(main())
+"""
+
+
+def without(room: str, place: Path) -> None:
+    """The project at `place`, less one room and its tests; tests of other parts stay out as well."""
+    leave_out = shutil.ignore_patterns("__pycache__", "structure", "acceptance")
+    shutil.copytree(ROOT / "src", place / "src", ignore=leave_out)
+    shutil.copytree(ROOT / "tests", place / "tests", ignore=leave_out)
+    shutil.copy(ROOT / "pyproject.toml", place)
+    shutil.rmtree(place / "src" / "holdfast" / "rooms" / room)
+    shutil.rmtree(place / "tests" / "rooms" / room)
+
+
+def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "COV"))}
+    env["PYTHONPATH"] = str(place / "src")
+    return subprocess.run([sys.executable, *arguments], cwd=place, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_without_a_room_the_server_answers_and_says_which_room_is_missing(room, tmp_path):
+    without(room, tmp_path)
+    done = run(tmp_path, "-c", ASK, str(tmp_path / "data"))
+    assert done.returncode == 0, done.stderr[-1500:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["file"].startswith(str(tmp_path))
+    assert told["skipped"][room] == "not part of this installation"
+    assert set(told["on"]) | set(told["skipped"]) == set(rooms())
+    assert set(told["on"]) == set(rooms()) - {room}
+    assert told["answers"]["/docs"] == told["answers"]["/openapi.json"] == 200
+    assert {path: status for path, status in told["answers"].items() if status == 500} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", rooms())
+def test_without_a_room_the_tests_of_the_others_pass(room, tmp_path):
+    without(room, tmp_path)
+    folders = [f"tests/rooms/{other}" for other in rooms() if other != room]
+    done = run(
+        tmp_path,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-m",
+        "not slow",
+        "--basetemp",
+        str(tmp_path / "inner"),
+        *folders,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
