@@ -11,7 +11,7 @@ from holdfast.edge.identity import Config as IdentityConfig
 from holdfast.edge.identity import Identities
 from holdfast.edge.settings import Config
 from holdfast.kernel.clock import ManualClock
-from holdfast.kernel.context import current_ctx, current_event, note, span
+from holdfast.kernel.context import Ctx, current_ctx, current_event, note, span
 from holdfast.kernel.errors import Unavailable, unavailable
 from holdfast.kernel.event import Event, Span
 from tests.edge.door import Door, answers, streams
@@ -323,16 +323,30 @@ class OneDoor:
         self.let_in = 0
         self.released = 0
 
-    async def admit(self, scope: Any, event: Event) -> Unavailable | None:
+    def admit(self, scope: Any, ctx: Ctx) -> Unavailable | None:
         self.let_in += 1
-        return None if self.let_in == 1 else unavailable("full", 1)
+        if self.let_in > 1:
+            return unavailable("full", 1)
+        ctx.admitted = self
+        ctx.headers = [(b"x-places", b"1")]
+        return None
 
-    def release(self, event: Event) -> None:
+    def release(self, ctx: Ctx) -> None:
+        assert ctx.admitted is self
         self.released += 1
 
 
-async def test_admission_stands_before_the_app_and_is_always_released() -> None:
-    gate = OneDoor()
+class SlowDoor(OneDoor):
+    """The same, but it has to wait before it knows."""
+
+    async def admit(self, scope: Any, ctx: Ctx) -> Unavailable | None:  # type: ignore[override] # both are allowed
+        await asyncio.sleep(0)
+        return super().admit(scope, ctx)
+
+
+@pytest.mark.parametrize("kind", [OneDoor, SlowDoor])
+async def test_admission_stands_before_the_app_and_gets_back_what_it_let_in(kind: type[OneDoor]) -> None:
+    gate = kind()
     served: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -340,8 +354,10 @@ async def test_admission_stands_before_the_app_and_is_always_released() -> None:
         await answers()(scope, receive, send)
 
     door = Door(app, admission=gate)
-    assert ((await door.get("/1")).status, (await door.get("/2")).status) == (200, 503)
-    assert (served, gate.released) == (["/1"], 2)
+    first, second = await door.get("/1"), await door.get("/2")
+    assert (first.status, second.status) == (200, 503)
+    assert (first.headers["x-places"], "x-places" in second.headers) == ("1", False)
+    assert (served, gate.released) == (["/1"], 1)
     assert len(door.log.records) == 2
 
 

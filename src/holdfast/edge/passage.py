@@ -123,6 +123,8 @@ class Passage(Ctx, kw_only=True, eq=False):
         asked = event.request_id
         headers.append((b"x-request-id", trace if asked is event.trace_id else asked.encode()))
         headers.append((b"x-trace-id", trace))
+        if self.headers is not None:
+            headers.extend(self.headers)
         return self.server_send(message) if self.held is None else _DONE
 
     def _look_closer(self, message: Any, kind: bytes) -> Headers:

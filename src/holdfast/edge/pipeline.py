@@ -102,8 +102,16 @@ class Edge:
         self.in_flight += 1
         try:
             if self._guarded or "holdfast.credentials" in scope:
-                await self._guarded_app(passage)
-            elif (path := scope["path"]) in self.exact or path.startswith(self.prefixes):
+                refusal = self._ask(passage)
+                if refusal is not None:
+                    if not isinstance(refusal, Problem):
+                        refusal = await refusal
+                    if refusal is not None:
+                        await self._answer(passage, refusal)
+                        return
+                if self.assignment is not None:
+                    self.assignment.assign(scope, passage.event)
+            if (path := scope["path"]) in self.exact or path.startswith(self.prefixes):
                 await self._app_or_ours(passage)
             else:
                 await self.app(scope, passage.receive, passage.send)
@@ -118,8 +126,8 @@ class Edge:
             leave(token)
             if not passage.recorded:
                 self._close(passage)
-            if self.admission is not None:
-                self.admission.release(passage.event)
+            if passage.admitted is not None and self.admission is not None:
+                self.admission.release(passage)
 
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket is a stream: ids and the record, its messages pass untouched."""
@@ -158,6 +166,9 @@ class Edge:
         bits = self._bits
         trace_id = "%032x" % (bits(128) or 1)
         client = scope.get("client")
+        address = client[0] or "" if client is not None else ""
+        if self._trusted:
+            address = client_ip(scope, self._trusted)
         event = Event(
             timestamp=self._iso(self._wall()),
             trace_id=trace_id,
@@ -165,11 +176,9 @@ class Edge:
             request_id=trace_id,
             method=scope.get("method", "WEBSOCKET"),
             path=scope["path"] if self._record_path else "",
-            client_ip=client[0] if client is not None and self._record_client_ip else "",
+            client_ip=address if self._record_client_ip else "",
             sampled=self._sample_all or head_sampled(trace_id, self.config.sample_rate, None),
         )
-        if self._trusted and self._record_client_ip:
-            event.client_ip = client_ip(scope, self._trusted)
         if found is not None:
             self._read(event, found)
             if not CREDENTIALS.isdisjoint(found):
@@ -182,6 +191,7 @@ class Edge:
             server_receive=receive,
             server_send=send,
             started_at=now,
+            client_ip=address,
         )
 
     def _read(self, event: Event, found: dict[bytes, list[bytes]]) -> None:
@@ -208,23 +218,17 @@ class Edge:
         else:
             await self.responder.serve(found, passage, scope, passage.receive, passage.send)
 
-    async def _guarded_app(self, passage: Passage) -> None:
-        if await self._let_in(passage):
-            await self._app_or_ours(passage)
+    def _ask(self, passage: Passage) -> "Problem | Awaitable[Problem | None] | None":
+        """Identity, then admission; a Problem, or what becomes one, is the answer.
 
-    async def _let_in(self, passage: Passage) -> bool:
-        """Identity, then admission, then variant; False when the request has been answered instead."""
-        event, scope = passage.event, passage.scope
-        if self.identities is not None:
-            self.identities.identify(scope, event)
-        if self.admission is not None:
-            refusal = await self.admission.admit(scope, event)
-            if refusal is not None:
-                await self._answer(passage, refusal)
-                return False
-        if self.assignment is not None:
-            self.assignment.assign(scope, event)
-        return True
+        Not a coroutine: the ordinary request is let in without one.
+        """
+        identities, scope = self.identities, passage.scope
+        if identities is not None and (identities.required or "holdfast.credentials" in scope):
+            identities.identify(scope, passage.event)
+        if self.admission is None:
+            return None
+        return self.admission.admit(scope, passage)
 
     # -- what the passage tells us ------------------------------------------------------------
 

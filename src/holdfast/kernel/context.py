@@ -40,6 +40,12 @@ class Ctx(msgspec.Struct, eq=False):
     spans: list[Span] | None = None
     """Ended child spans; the end of the request decides whether they are kept."""
     spans_dropped: int = 0
+    client_ip: str = ""
+    """The caller's address, behind trusted proxies only; recorded or not."""
+    headers: list[tuple[bytes, bytes]] | None = None
+    """Response headers that rooms add: the limits' state, what the cache says, the variant."""
+    admitted: Any = None
+    """What admission wants back when the request ends; None when it holds nothing for it."""
     _gone: asyncio.Event | None = None
 
     @property

@@ -1,8 +1,9 @@
 """What rooms offer each other and the edge, with a null object for each room that is not there."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
+from holdfast.kernel.context import Ctx
 from holdfast.kernel.errors import Problem
 from holdfast.kernel.event import Event, Record
 
@@ -56,12 +57,16 @@ class Meter(Protocol):
 class Admission(Protocol):
     """Whether a request may come in. Implemented by the limits room; the edge asks it once a request."""
 
-    async def admit(self, scope: Scope, event: Event) -> Problem | None:
-        """None lets it pass; a Problem is the answer."""
+    def admit(self, scope: Scope, ctx: Ctx) -> Problem | Awaitable[Problem | None] | None:
+        """None lets it pass; a Problem is the answer. What must wait (a queue, a store) is awaited.
+
+        Who calls stands on `ctx.event` and in `scope["holdfast.identity"]`. What it puts in
+        `ctx.admitted` makes the edge call `release`; in `ctx.headers`, goes out with the answer.
+        """
         ...
 
-    def release(self, event: Event) -> None:
-        """The request that was let in has ended."""
+    def release(self, ctx: Ctx) -> None:
+        """A request that was let in has ended, however it ended."""
         ...
 
 

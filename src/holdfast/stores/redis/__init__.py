@@ -1,0 +1,1 @@
+"""Redis and Valkey: alone, behind Sentinel, or as a cluster."""
