@@ -58,7 +58,7 @@ class Shared(Protocol):
     """Whether the server answered last time. False: calls raise SharedDown without trying."""
 
     def call(self, *command: Part) -> Awaitable[Any]:
-        """One command about one key; its reply as bytes, int, list or None. Raises SharedDown, SharedRefused."""
+        """One command about one key; its reply: bytes, int, list, None. Raises SharedDown, SharedRefused."""
         ...
 
     def many(self, commands: Sequence[Command]) -> Awaitable[list[Any]]:
