@@ -1,0 +1,1 @@
+"""What carries it out: memory, flights, the second tier, sessions."""

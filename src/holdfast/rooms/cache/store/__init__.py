@@ -1,0 +1,1 @@
+"""Keys, scripts and the wire format of the second tier."""

@@ -1,0 +1,1 @@
+"""What carries it out: admission, the ledgers in process and shared, the shedder."""

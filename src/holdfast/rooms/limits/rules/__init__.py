@@ -1,0 +1,1 @@
+"""What the limits decide: policies, algorithms, headers, how many may be inside at once. Pure."""

@@ -1,0 +1,1 @@
+"""Keys and scripts of the limits on a shared store."""
