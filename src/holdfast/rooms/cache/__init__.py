@@ -1,1 +1,1 @@
-"""Answers kept for a while, in process and across nodes: each computed once, and dropped everywhere at once."""
+"""Answers kept for a while, in process and across nodes: each computed once, dropped everywhere."""

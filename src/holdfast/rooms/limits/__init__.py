@@ -1,1 +1,1 @@
-"""Who may come in, how often and in which order: rate limits by policy, and load shedding, at the front door."""
+"""Who may come in, how often and in which order: limits by policy, and load shedding, at the door."""

@@ -43,7 +43,7 @@ class Remote(Protocol):
         ...
 
     async def store(self, entries: Sequence[Entry], lease: Lease | None = None) -> bool:
-        """Write and tell the others; False when a lease has passed on, a marker came in between, or it is away."""
+        """Write and tell the others; False: the lease has passed on, a marker came between, or it is away."""
         ...
 
     async def give_back(self, lease: Lease) -> None:
@@ -71,5 +71,5 @@ class Hears(Protocol):
         ...
 
     def joined(self) -> None:
-        """We hear again; what we held from before has to be compared with the second tier before it is served."""
+        """We hear again: what we held from before is compared with the second tier before it is served."""
         ...
