@@ -26,7 +26,7 @@ def serve_ours(app: Any, port: int) -> None:
     """The server of `holdfast serve`: the same uvicorn with our options and our one-write protocol."""
     import uvicorn
 
-    from holdfast.compose import ServerConfig
+    from holdfast.ground import ServerConfig
     from holdfast.serve import OrderlyServer, options
 
     OrderlyServer(uvicorn.Config(app, **options(ServerConfig(port=port)))).run()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import __version__
-from holdfast.compose import ServerConfig, compose, read_settings
+from holdfast.compose import compose, read_settings
 from holdfast.edge.attach import addresses_of, attach, is_starlette
 from holdfast.edge.compress import Compression
 from holdfast.edge.compress import Config as CompressConfig
@@ -23,6 +23,7 @@ from holdfast.edge.respond import Responder
 from holdfast.edge.router import Router
 from holdfast.edge.settings import Config as EdgeConfig
 from holdfast.edge.signals import SignalWatch
+from holdfast.ground import ServerConfig
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import NotFound, Problem
 from holdfast.kernel.room import Verb

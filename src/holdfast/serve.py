@@ -16,8 +16,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.supervisors import Multiprocess
 
 from holdfast.app import Holdfast
-from holdfast.compose import Config, ServerConfig
 from holdfast.edge.onewrite import GatheringTransport
+from holdfast.ground import Config, ServerConfig
 from holdfast.kernel.config import ROOT, Settings
 from holdfast.kernel.errors import Misconfigured, Problem
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.compose import Ground
     from holdfast.edge.pipeline import Edge
+    from holdfast.ground import Ground
 
 WINDOW_S = 60.0
 
