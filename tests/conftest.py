@@ -1,4 +1,4 @@
-"""Fixtures for every suite: a real PostgreSQL, and a fresh database in it for each test."""
+"""Fixtures for every suite: a real PostgreSQL and a fresh database for each test, Valkey or Redis servers."""
 
 import asyncio
 import os
@@ -12,6 +12,12 @@ import asyncpg
 import pytest
 
 from tests.servers import PostgresServer
+from tests.shared_fixtures import own_redis as own_redis
+from tests.shared_fixtures import own_redis_cluster as own_redis_cluster
+from tests.shared_fixtures import redis_cluster as redis_cluster
+from tests.shared_fixtures import redis_database as redis_database
+from tests.shared_fixtures import redis_sentinel as redis_sentinel
+from tests.shared_fixtures import redis_url as redis_url
 
 _numbers = count()
 
