@@ -426,3 +426,35 @@ async def test_a_websocket_passes_and_is_recorded_as_a_stream() -> None:
         "client_disconnect",
         "WEBSOCKET",
     )
+
+
+@pytest.mark.parametrize(
+    ("extensions", "told"),
+    [
+        ({}, [{"type": "websocket.close", "code": 3000}]),
+        ({"websocket.http.response": {}}, 503),
+    ],
+)
+async def test_a_refused_handshake_is_closed_or_answered_with_the_problem(
+    extensions: dict[str, Any], told: Any
+) -> None:
+    gate = OneDoor()
+    gate.let_in = 1  # the only place is taken
+    door = Door(answers(), admission=gate)
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/ws", "headers": [], "client": None, "extensions": extensions}
+    await door.edge.websocket(scope, receive, send)
+    event = only(door)
+    assert event.ended == "refused"
+    if told == 503:
+        assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 503)
+        assert json.loads(sent[1]["body"])["type"] == "urn:holdfast:problem:unavailable"
+    else:
+        assert (sent, event.status) == (told, 403)

@@ -147,6 +147,8 @@ class Edge:
         finally:
             leave(token)
             self._close(passage)
+            if passage.admitted is not None and self.admission is not None:
+                self.admission.release(passage)
 
     def route_to(self, router: Router) -> None:
         """Answer `router`'s addresses ourselves from now on."""
@@ -326,17 +328,33 @@ class Edge:
 
     async def _serve_websocket(self, passage: Passage) -> None:
         event = passage.event
-        if self.identities is not None:
-            try:
-                self.identities.identify(passage.scope, event)
-            except Problem as refusal:
-                # Before the handshake is accepted, closing is the refusal: the server answers 403.
-                event.status, event.ended = 403, "refused"
-                event.note(problem=refusal.code)
-                await passage.pass_through({"type": "websocket.close", "code": 3000})
-                return
+        try:
+            refusal = self._ask(passage)
+            if refusal is not None and not isinstance(refusal, Problem):
+                refusal = await refusal
+        except Problem as found:
+            refusal = found
+        if refusal is not None:
+            await self._deny(passage, refusal)
+            return
         event.status = 101
         event.route = route_of(passage.scope, 0)
         self.streams.begin(passage, event.route)
         await self.app(passage.scope, passage.receive_websocket, passage.pass_through)
         passage.finished = True
+
+    async def _deny(self, passage: Passage, refusal: Problem) -> None:
+        """Refuse a handshake: with the problem where the server can say it, else by closing (a 403)."""
+        event = passage.event
+        event.ended = "refused"
+        event.note(problem=refusal.code)
+        if "websocket.http.response" not in (passage.scope.get("extensions") or {}):
+            event.status = 403
+            await passage.pass_through({"type": "websocket.close", "code": 3000})
+            return
+        event.status = refusal.status
+        start = {"type": "websocket.http.response.start", "status": refusal.status}
+        await passage.pass_through({**start, "headers": refusal.headers()})
+        await passage.pass_through(
+            {"type": "websocket.http.response.body", "body": refusal.body(event.request_id)}
+        )
