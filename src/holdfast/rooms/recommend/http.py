@@ -109,6 +109,7 @@ class RecommendHttp:
             raise BadInput(f"{len(body.exclude)} items to exclude", hint=f"send at most {MAX_EXCLUDED}")
         if body.remember and (interests is not None or body.segment is not None):
             await save_persona(engine.sql, user_id, interests, body.segment)
+            await engine.repeating.drop_user(user_id)
         return await engine.recommender.personalized(
             Ask(
                 user_id=user_id,
@@ -119,6 +120,7 @@ class RecommendHttp:
                 diversity=body.diversity,
                 weights=body.weights,
                 explain=body.explain,
+                variant=call.event.variant,
             )
         )
 

@@ -10,6 +10,7 @@ from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
 from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
+from holdfast.ports.cache import Cache, NoCache
 from holdfast.ports.services import EventLog, Meter
 from holdfast.ports.storage import Sql
 from holdfast.rooms.recommend import store
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("holdfast.recommend")
 
+NOTHING_KEPT = NoCache()
 TRAINING_LOOK_S = 15.0
 """How often a process looks whether a training is due."""
 
@@ -48,8 +50,10 @@ class RecommendRoom(Room):
         ids: IdSource,
         data_dir: Path,
         supervisor: Supervisor,
+        cache: Cache = NOTHING_KEPT,
     ) -> None:
         self.config = config
+        self._cache = cache
         self.engine: Engine | None = None
         self._sql = sql
         self._log = log
@@ -82,6 +86,7 @@ class RecommendRoom(Room):
                 clock=self._clock,
                 ids=self._ids,
                 data_dir=self._data_dir,
+                cache=self._cache,
             )
         return self.engine
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Finding
+from holdfast.ports.cache import Cache, NoCache
 from holdfast.ports.services import EventLog, Meter
 from holdfast.ports.storage import Sql
 from holdfast.rooms.recommend import store
@@ -17,6 +18,7 @@ from holdfast.rooms.recommend.engine.fitting import Outcome
 from holdfast.rooms.recommend.engine.keeper import Keeper
 from holdfast.rooms.recommend.engine.people import People
 from holdfast.rooms.recommend.engine.recommender import Recommender
+from holdfast.rooms.recommend.engine.repeating import Repeating
 from holdfast.rooms.recommend.engine.shelf import Shelf
 from holdfast.rooms.recommend.engine.shown import ShownLog
 from holdfast.rooms.recommend.engine.training import Rules, Trainer, TrainingRuns
@@ -43,6 +45,7 @@ class Engine:
         ids: IdSource,
         data_dir: Path,
         uniform: Callable[[], float] = random.random,
+        cache: Cache | None = None,
     ) -> None:
         self.config = config
         self.sql = sql
@@ -52,6 +55,7 @@ class Engine:
         self.keeper = Keeper(sql=sql, clock=clock, shelf=self.shelf, trending_days=config.trending_days)
         self.people = People(sql)
         self.shown = ShownLog(sql, Exposure(config.exposure_window, config.exposure_cap), meter)
+        self.repeating = Repeating(cache or NoCache(), config)
         self.recommender = Recommender(
             config,
             keeper=self.keeper,
@@ -60,9 +64,16 @@ class Engine:
             clock=clock,
             ids=ids,
             uniform=uniform,
+            repeating=self.repeating,
         )
         self.feedback = Feedback(
-            sql=sql, clock=clock, ids=ids, log=log, meter=meter, rating_scale=config.rating_scale
+            sql=sql,
+            clock=clock,
+            ids=ids,
+            log=log,
+            meter=meter,
+            rating_scale=config.rating_scale,
+            repeating=self.repeating,
         )
         rules = Rules(
             after_events=config.train_after_events,
@@ -113,6 +124,8 @@ class Engine:
             raise
         self._failure = ""
         await self.keeper.turn()
+        if outcome.verdict.promoted:
+            await self.repeating.drop_all()
         return outcome
 
     async def train_when_due(self) -> None:
@@ -130,6 +143,7 @@ class Engine:
         """Serve the previous model again; the name of what serves now."""
         name = await self.trainer.rollback()
         await self.keeper.turn()
+        await self.repeating.drop_all()
         return name
 
     async def state(self) -> Finding:

@@ -14,6 +14,7 @@ from holdfast.kernel.ids import IdSource
 from holdfast.ports.services import EventLog, Meter
 from holdfast.ports.storage import Sql, Transaction
 from holdfast.rooms.recommend import store
+from holdfast.rooms.recommend.engine.repeating import Repeating
 from holdfast.rooms.recommend.engine.writing import add_events, items_of, users_of
 from holdfast.rooms.recommend.rules.events import check_id, clamp_ms, event_id, weight_of
 from holdfast.rooms.recommend.rules.problems import BadEvent, KeyReused, unknown_item
@@ -55,8 +56,10 @@ class Feedback:
         log: EventLog,
         meter: Meter,
         rating_scale: float,
+        repeating: Repeating,
     ) -> None:
         self._sql = sql
+        self._repeating = repeating
         self._clock = clock
         self._ids = ids
         self._log = log
@@ -90,6 +93,8 @@ class Feedback:
             if key:
                 await tx.run(store.FILL_REPLY, {"reply_key": stored_key, "filled": encode_json(receipt)})
         self._tell(user_id, actions, receipt)
+        if receipt.accepted:
+            await self._repeating.drop_user(user_id)
         return receipt
 
     def _row(self, user_id: str, key: str, place: int, action: Action, now_ms: int) -> dict[str, object]:

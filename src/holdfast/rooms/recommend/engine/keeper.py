@@ -46,6 +46,7 @@ class Keeper:
         self._models_wanted = 0
         self._picked_s = 0.0
         self._stale_texts = False
+        self._indexed = -1
         self._ever, self._lately = Tally(), Tally()
         self._events = 0
         self._counted_through_ms = -1
@@ -77,6 +78,12 @@ class Keeper:
                 self._models = situation[1]
 
     @property
+    def is_settled(self) -> bool:
+        """Whether what is known of the items' texts is of the catalogue's own version: an answer made before
+        that is right and not as good as the next one, so it is not kept."""
+        return self._indexed == self.catalogue.version
+
+    @property
     def is_behind(self) -> bool:
         """Whether another process promoted a model that this one has not loaded yet."""
         return self._models_wanted > self._models
@@ -97,6 +104,7 @@ class Keeper:
 
     async def _index_texts(self) -> None:
         """New items behind the old index at once; a new index when a text changed or a fifth is new."""
+        version = self.catalogue.version
         size, known = len(self.catalogue), self.knowledge.content.n_items
         if self._stale_texts or size - known > max(50, known // 5):
             self._stale_texts = False
@@ -113,6 +121,7 @@ class Keeper:
             persona = self.knowledge.persona.with_items(content, tags)
             said = self.knowledge.any_text or any(texts) or any(tags)
             self.knowledge = self.knowledge.changed(content=content, any_text=said, persona=persona)
+        self._indexed = version
 
     async def _learn_segments(self, models: int) -> None:
         """Segments are learned anew with every training: they change as slowly."""

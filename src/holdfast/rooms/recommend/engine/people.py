@@ -82,6 +82,9 @@ class Situation(msgspec.Struct, frozen=True):
     catalogue: int
     models: int
     person: Person
+    revision: int = -1
+    """Of the person's events and wishes, as this request read it; -1 for a user nobody knows. What `person`
+    holds is of this revision or newer, never older."""
 
 
 class People:
@@ -101,14 +104,17 @@ class People:
         person = self._kept.get(user_id)
         if person is None:
             person = Person(user_id)
-        if person.revision != revision:
+        before = person.revision
+        if before != revision:
             await self._read(person, user_no)
             # The revision was read before the events, so at worst the next request reads them once more.
-            person.revision = revision
-            person.interests = tuple(msgspec.json.decode(interests, type=list[str]))
-            person.segment = segment
+            # A request that read a newer one meanwhile has the last word.
+            if person.revision in (before, revision) or person.revision < revision:
+                person.revision = revision
+                person.interests = tuple(msgspec.json.decode(interests, type=list[str]))
+                person.segment = segment
         self._keep(person)
-        return Situation(catalogue, models, person)
+        return Situation(catalogue, models, person, revision)
 
     async def _read(self, person: Person, user_no: int) -> None:
         since_ms = max(0, person.through_ms - OVERLAP_MS)

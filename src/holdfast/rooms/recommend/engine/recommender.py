@@ -16,7 +16,8 @@ from holdfast.rooms.recommend.engine.explaining import explain
 from holdfast.rooms.recommend.engine.exploring import Exploring
 from holdfast.rooms.recommend.engine.keeper import Keeper
 from holdfast.rooms.recommend.engine.knowledge import Knowledge, padded
-from holdfast.rooms.recommend.engine.people import People, Person
+from holdfast.rooms.recommend.engine.people import People, Person, Situation
+from holdfast.rooms.recommend.engine.repeating import Repeating
 from holdfast.rooms.recommend.engine.scoring import Pick, Scored, Taste, Wish, blend, rank, score
 from holdfast.rooms.recommend.engine.shown import ShownLog
 from holdfast.rooms.recommend.models.collaborative import Sketch
@@ -45,6 +46,8 @@ class Ask(msgspec.Struct, frozen=True):
     diversity: float | None = None
     weights: Mapping[str, float] | None = None
     explain: bool = False
+    variant: str = ""
+    """Which arm of an experiment asks: arms never share an answer."""
 
 
 class Recommender:
@@ -60,8 +63,10 @@ class Recommender:
         clock: Clock,
         ids: IdSource,
         uniform: Callable[[], float],
+        repeating: Repeating,
     ) -> None:
         self._config = config
+        self._repeating = repeating
         self._keeper = keeper
         self._people = people
         self._shown = shown
@@ -75,8 +80,35 @@ class Recommender:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def personalized(self, ask: Ask) -> Personalized:
-        """Recommendations for one user; a user nobody knows gets persona, content and popularity."""
-        person = await self._person(ask.user_id)
+        """Recommendations for one user; a user nobody knows gets persona, content and popularity.
+
+        The answer given last is given again while nothing it was made of has changed and each of its items
+        may still be shown.
+        """
+        situation = await self._situation(ask.user_id)
+        person, keeper, repeating = situation.person, self._keeper, self._repeating
+        said, key = "off", ""
+        if repeating.is_on and keeper.is_settled:
+            key = repeating.key(ask, situation.revision, keeper.catalogue.version, keeper.knowledge.version)
+            answer, said = await repeating.answer(key, ask.user_id, lambda: self._make(ask, person))
+            gate, through = self._let_through(ask, person, answer)
+            if len(through) < len(answer.items) or (said == "hit" and self._is_worn(ask, answer, gate)):
+                said = "void"
+        if said in ("off", "void"):
+            answer = await self._make(ask, person)
+            if said == "void":
+                await repeating.keep(key, ask.user_id, answer)
+            # Computing left the loop for a moment: what was bought, hidden or sold out meanwhile falls out.
+            _, through = self._let_through(ask, person, answer)
+        if len(through) != len(answer.items):
+            answer = msgspec.structs.replace(answer, items=[shown for _, shown in through])
+        picks = [Pick(item, one.score, 0.0, one.propensity, one.explored) for item, one in through]
+        self._shown.note(answer.answer_id, ask.user_id, picks, self._now_ms())
+        _note(answer, said)
+        return answer
+
+    async def _make(self, ask: Ask, person: Person) -> Personalized:
+        """The answer as of now. May run apart from the request that asked, so it notes nothing."""
         now_ms = self._now_ms()
         taste = self._taste(person, ask.interests, ask.segment)
         gate = self._gate(person, ask.exclude, now_ms)
@@ -93,21 +125,31 @@ class Recommender:
             return scored, picks, explain(knowledge, taste, scored, picks, self._id_of, NAMED_REASONS)
 
         scored, picks, parts = await self._compute(work)
-        # Computing left the loop for a moment: what was bought, hidden or sold out meanwhile falls out here.
-        gate = self._gate(person, ask.exclude, self._now_ms())
-        through = gate.let_through((pick.item, (pick, why)) for pick, why in zip(picks, parts, strict=True))
-        served = [pick for _, (pick, _) in through]
-        answer_id = self._ids.sortable(now_ms / 1000)
-        self._shown.note(answer_id, ask.user_id, served, now_ms)
-        self._note(answer_id, knowledge, served)
         return Personalized(
-            answer_id=answer_id,
+            answer_id=self._ids.sortable(now_ms / 1000),
             user_id=ask.user_id,
             model=knowledge.model_name,
             events=int(taste.history.size),
             weights=dict(scored.weights),
-            items=[self._show(pick, why) for _, (pick, why) in through],
+            items=[self._show(pick, why) for pick, why in zip(picks, parts, strict=True)],
         )
+
+    def _let_through(
+        self, ask: Ask, person: Person, answer: Personalized
+    ) -> tuple[Gate, list[tuple[int, Shown]]]:
+        """The gate of this moment, and what of the answer passes it, with the items' numbers."""
+        numbers = self._keeper.catalogue.number
+        gate = self._gate(person, ask.exclude, self._now_ms())
+        return gate, gate.let_through((numbers.get(shown.item_id, -1), shown) for shown in answer.items)
+
+    def _is_worn(self, ask: Ask, answer: Personalized, gate: Gate) -> bool:
+        """Whether an answer made elsewhere would show what this process has shown to too many."""
+        if self._shown.knows(answer.answer_id):
+            return False
+        numbers = self._keeper.catalogue.number
+        items = np.asarray([numbers[shown.item_id] for shown in answer.items if not shown.explored], np.int64)
+        choice = int(np.count_nonzero(gate.allowed))
+        return bool(self._shown.exposure.worn(ask.user_id, items, ask.limit, choice).any())
 
     async def similar(self, item_id: str, limit: int, user_id: str, *, reasons: bool) -> Listed:
         """Items like this one by who takes both and by what they say; never what `user_id` has seen."""
@@ -171,11 +213,14 @@ class Recommender:
             why_not=reasons,
         )
 
-    async def _person(self, user_id: str) -> Person:
-        """The person as of now, after the catalogue has caught up with the database."""
+    async def _situation(self, user_id: str) -> Situation:
+        """Everything as of now, after the catalogue has caught up with the database."""
         situation = await self._people.situation(user_id)
         await self._keeper.follow(situation)
-        return situation.person
+        return situation
+
+    async def _person(self, user_id: str) -> Person:
+        return (await self._situation(user_id)).person
 
     def _gate(self, person: Person, exclude: Sequence[str], now_ms: int) -> Gate:
         catalogue = self._keeper.catalogue
@@ -247,16 +292,18 @@ class Recommender:
             parts=parts,
         )
 
-    def _note(self, answer_id: str, knowledge: Knowledge, picks: Sequence[Pick]) -> None:
-        note(
-            recommend_answer=answer_id,
-            recommend_model=knowledge.model_name,
-            recommend_shown=[self._id_of(pick.item) for pick in picks],
-            recommend_explored={self._id_of(pick.item): pick.propensity for pick in picks if pick.explored},
-        )
-
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
+
+
+def _note(answer: Personalized, said: str) -> None:
+    note(
+        recommend_answer=answer.answer_id,
+        recommend_model=answer.model,
+        recommend_shown=[shown.item_id for shown in answer.items],
+        recommend_explored={shown.item_id: shown.propensity for shown in answer.items if shown.explored},
+        recommend_cache=said,
+    )
 
 
 def _with_chance(pick: Pick, chance: float) -> Pick:

@@ -56,6 +56,7 @@ class Verbs:
         try:
             source = Source(options.file, options.format or "", _delimiter(options.delimiter))
             tally = await import_items(self._sql, self._clock, source, _columns(options, ITEM_FIELDS))
+            await self._open().repeating.drop_all()
         except Problem as problem:
             return _refuse(problem)
         return _report("items", tally)
@@ -75,6 +76,7 @@ class Verbs:
         try:
             source = Source(options.file, options.format or "", _delimiter(options.delimiter))
             tally = await import_interactions(self._sql, self._clock, source, plan)
+            await self._open().repeating.drop_all()
         except Problem as problem:
             return _refuse(problem)
         return _report("interactions", tally)

@@ -77,6 +77,10 @@ class Config(msgspec.Struct, frozen=True):
     inline_items: Annotated[
         int, Meta(ge=0, description="catalogues up to this size are scored without a thread")
     ] = 3000
+    repeat: Annotated[
+        bool,
+        Meta(description="give a user's last answer again while nothing it was made of has changed"),
+    ] = True
     keep_shown_days: Annotated[
         float, Meta(gt=0, le=3650, description="days the log of shown items is kept")
     ] = 90.0
