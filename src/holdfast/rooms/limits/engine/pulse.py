@@ -1,0 +1,111 @@
+"""How far the event loop is behind, and how long its present turn has gone on."""
+
+import asyncio
+from collections.abc import Callable
+
+PERIOD_S = 0.02
+"""Seconds between two looks while there is traffic; none is taken without."""
+_CALM_S = 1.0
+"""Seconds without any delay after which the turns are no longer measured one by one."""
+_SHARE = 0.1
+"""The weight of the newest turn in what one admission costs the loop."""
+
+
+class Pulse:
+    """Measures the loop by calls that come late; `beat` is told of every delay.
+
+    Without alarm that is one timer every 20 ms of traffic. Once one comes late the turns themselves are
+    measured, from the first admission of a turn to the next turn. `clock` gives monotonic seconds.
+    """
+
+    __slots__ = (
+        "_alarm_s",
+        "_beat",
+        "_due",
+        "_handle",
+        "_is_busy",
+        "_loop",
+        "_now",
+        "_quiet_at",
+        "admitted",
+        "alarmed",
+        "slice_s",
+        "turn_at",
+    )
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        alarm_s: float,
+        beat: Callable[[float, float, bool], None],
+        is_busy: Callable[[], bool],
+    ) -> None:
+        self._now = now
+        self._alarm_s = alarm_s
+        self._beat = beat
+        self._is_busy = is_busy
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._quiet_at = 0.0
+        self.alarmed = False
+        self.turn_at: float | None = None
+        """When the first admission of this turn was asked for; None before it."""
+        self.admitted = 0
+        self.slice_s = 0.0
+        """What one admission has lately held the loop for."""
+
+    @property
+    def is_running(self) -> bool:
+        return self._handle is not None
+
+    def start(self, now: float) -> None:
+        """Look from now on, until there is no traffic."""
+        self._loop = asyncio.get_running_loop()
+        self._due = now + PERIOD_S
+        self._handle = self._loop.call_later(PERIOD_S, self._look)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = None
+        self._loop = None
+        self.alarmed = False
+        self.turn_at = None
+
+    def _look(self) -> None:
+        now = self._now()
+        late_s = max(0.0, now - self._due)
+        self._alarm(late_s, now)
+        self._beat(late_s, now, False)
+        if self._loop is not None and self._is_busy():
+            self._due = now + PERIOD_S
+            self._handle = self._loop.call_later(PERIOD_S, self._look)
+        else:
+            self._handle = None
+
+    def _alarm(self, late_s: float, now: float) -> None:
+        if late_s > self._alarm_s:
+            self.alarmed = True
+            self._quiet_at = now + _CALM_S
+        elif self.alarmed and now > self._quiet_at:
+            self.alarmed = False
+
+    def open_turn(self, now: float) -> None:
+        """The first admission of a turn, while there is alarm: measure until the next one."""
+        loop = self._loop
+        if loop is not None:
+            self.turn_at = now
+            self.admitted = 0
+            loop.call_soon(self._turned)
+
+    def _turned(self) -> None:
+        if self.turn_at is None:
+            return
+        now = self._now()
+        turn_s = now - self.turn_at
+        self.turn_at = None
+        if self.admitted:
+            self.slice_s += _SHARE * (turn_s / self.admitted - self.slice_s)
+        self._alarm(turn_s, now)
+        self._beat(turn_s, now, True)
