@@ -14,9 +14,13 @@ class Ledger(Protocol):
         ...
 
     def refund(self, charges: Sequence[Charge]) -> None:
-        """Give back what was charged for work that did not happen; best effort, never waits."""
+        """Give back what was charged for work that did not happen; best effort, never waits.
+
+        Giving back more than was taken leaves an untouched limit, never credit. A cost below zero is a
+        debit without asking, for work that took more than it was charged.
+        """
         ...
 
     def peek(self, charges: Sequence[Charge]) -> Awaitable[Verdict]:
-        """What a charge would come to, without charging."""
+        """What a charge would come to, without charging. A cost of 0 asks how things stand."""
         ...

@@ -1,0 +1,237 @@
+"""Asked once a request: a place from the shedder, then one charge over every limit that holds here.
+
+The ordinary decision (one GCRA limit, counts in this process, a known caller) is one frame: no call of
+ours, no coroutine, two small objects for the response. Everything else leaves by a call of its own.
+"""
+
+import math
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, cast
+
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.context import Ctx
+from holdfast.kernel.errors import Problem
+from holdfast.ports.services import Scope
+from holdfast.rooms.limits.engine.ledger import Ledger
+from holdfast.rooms.limits.engine.local import LocalLedger
+from holdfast.rooms.limits.engine.plans import Plan, Plans, remember
+from holdfast.rooms.limits.engine.terms import Book, Line, Terms
+from holdfast.rooms.limits.engine.who import who
+from holdfast.rooms.limits.rules import headers
+from holdfast.rooms.limits.rules.charge import Charge, Verdict
+from holdfast.rooms.limits.rules.policy import NORMAL
+from holdfast.rooms.limits.rules.problems import refusal
+
+
+class Shedder(Protocol):
+    """Decides how many may be inside at once. Stands before the limits."""
+
+    load: float
+    """0 idle, 1 full, more when callers wait: a plain attribute, read at every request."""
+
+    def enter(self, work: str, priority: int, deadline: float | None = None) -> Any:
+        """A place, a Problem (503), or an awaitable of either where the caller has to wait.
+
+        `work` names the class of work (the action): times of different classes are never mixed.
+        `priority` is 0 for what is kept longest, 3 for what gives way first. `deadline`: monotonic
+        seconds after which nobody waits for the answer. A caller that stops waiting is cancelled in
+        the awaitable, which then leaves nothing behind.
+        """
+        ...
+
+    def leave(self, place: Any, failed: bool = False, sample: bool = True) -> None:
+        """The work has ended. A failure, or `sample=False` (a stream), says nothing of how fast we are."""
+        ...
+
+    def forget(self, place: Any) -> None:
+        """The work was never done: refused by a limit, or the client has left."""
+        ...
+
+
+class LimitsAdmission:
+    """The Admission of the edge. Event loop only."""
+
+    def __init__(
+        self, *, clock: Clock, plans: Plans, book: Book, ledger: Ledger, shedder: Shedder | None = None
+    ) -> None:
+        self.plans = plans
+        self.book = book
+        self.ledger = ledger
+        self.shedder = shedder
+        self.sources: dict[str, int] = {}
+        """Decisions that were not the short way's, by where they were made."""
+        self._monotonic = clock.monotonic
+        # The short way: what it needs of the plans, the book and the table, at arm's length.
+        self._is_short = isinstance(ledger, LocalLedger)
+        local = ledger if isinstance(ledger, LocalLedger) else LocalLedger(clock.monotonic)
+        self._hit = local.hit
+        self._table = cast("dict[str, float]", local.table)  # `namespace` keeps GCRA's keys to floats
+        self._count = self._table.get
+        self._shorts: dict[str, tuple[Line, str, str]] = {}
+        self._short = self._shorts.get
+        self._until = self._load_to = -math.inf
+        self._load_from = math.inf
+
+    def admit(self, scope: Scope, ctx: Ctx) -> Problem | Awaitable[Problem | None] | None:
+        """None lets the request in; a Problem is its answer; an awaitable of either where it must wait."""
+        short = self._short(scope["path"])
+        if short is None:
+            return self._admit_by_plan(scope, ctx)
+        line, work, route = short
+        now = self._monotonic()
+        shedder = self.shedder
+        if now >= self._until or (
+            shedder is not None and not self._load_from <= shedder.load < self._load_to
+        ):
+            self._turn(now)
+        event = ctx.event
+        try:
+            terms = line.terms[event.tier]
+        except KeyError:
+            terms = self.book.terms(line, event.tier)
+        if shedder is not None and scope["type"] == "http":
+            place = shedder.enter(work, terms.priority, ctx.deadline)
+            if isinstance(place, Problem):
+                return place
+            if hasattr(place, "__await__"):
+                return self._queue(place, scope, ctx, self.plans.find(scope["path"]))
+            ctx.admitted = place
+        user = event.user_id
+        key = terms.user_key + user if user and line.by_user else terms.key + who(line.by, scope, ctx, route)
+        full_at = self._count(key)
+        if full_at is None:
+            debt_s = self._hit(key, terms.cost_s, terms.whole_s, now)
+            if debt_s < 0:
+                return self._refuse(ctx, line, terms, -debt_s)
+        else:
+            debt_s = terms.cost_s if full_at <= now else full_at - now + terms.cost_s
+            if debt_s > terms.limit_s:
+                return self._refuse(ctx, line, terms, debt_s - terms.whole_s)
+            self._table[key] = now + debt_s
+        line.passed += 1
+        left = terms.units - debt_s * terms.rate
+        if left < terms.near:
+            event.note(limit=line.name, limit_remaining=int(left))
+        state = terms.form % (left, debt_s + 0.999)
+        if ctx.headers is None:
+            ctx.headers = [terms.policy, (b"ratelimit", state)]
+        else:
+            ctx.headers += [terms.policy, (b"ratelimit", state)]
+        return None
+
+    def release(self, ctx: Ctx) -> None:
+        """The request has ended: give its place back. Twice is once."""
+        place = ctx.admitted
+        if place is not None and self.shedder is not None:
+            ctx.admitted = None
+            event = ctx.event
+            if event.ended or not event.status:
+                self.shedder.forget(place)
+            else:
+                self.shedder.leave(place, event.status >= 500, not event.stream)
+
+    def terms_of(self, line: Line, tier: str) -> Terms:
+        """The line's terms for a tier, at this hour and load."""
+        now = self._monotonic()
+        if now >= self._until or not self._load_from <= self.load < self._load_to:
+            self._turn(now)
+        return self.book.terms(line, tier)
+
+    @property
+    def load(self) -> float:
+        return 0.0 if self.shedder is None else self.shedder.load
+
+    def _turn(self, now: float) -> None:
+        """The hour or the load may have changed: bring the book up to date and keep what it says."""
+        book = self.book
+        book.turn(now, self.load)
+        self._until, self._load_from, self._load_to = book.until, book.load_from, book.load_to
+
+    # -- a path met for the first time, several limits, another algorithm, counts kept elsewhere --
+
+    def _admit_by_plan(self, scope: Scope, ctx: Ctx) -> Problem | Awaitable[Problem | None] | None:
+        path = scope["path"]
+        plan = self.plans.known.get(path) or self.plans.find(path)
+        if plan.rules is not None:
+            plan = self.plans.of_method(plan, scope.get("method", ""))
+        elif plan.single is not None and self._is_short:
+            remember(self._shorts, path, (plan.single, plan.work, plan.route))
+        if plan.exempt:
+            return None
+        if self.shedder is not None and scope["type"] == "http":
+            priority = NORMAL if plan.first is None else self.terms_of(plan.first, ctx.event.tier).priority
+            place = self.shedder.enter(plan.work, priority, ctx.deadline)
+            if isinstance(place, Problem):
+                return place
+            if hasattr(place, "__await__"):
+                return self._queue(place, scope, ctx, plan)
+            ctx.admitted = place
+        return self._charge(scope, ctx, plan) if plan.lines else None
+
+    async def _queue(self, waiting: Awaitable[Any], scope: Scope, ctx: Ctx, plan: Plan) -> Problem | None:
+        """Wait for a place, then be charged like everybody else."""
+        place = await waiting
+        if isinstance(place, Problem):
+            return place
+        ctx.admitted = place
+        found = self._charge(scope, ctx, plan) if plan.lines else None
+        return found if found is None or isinstance(found, Problem) else await found
+
+    def _charge(self, scope: Scope, ctx: Ctx, plan: Plan) -> Problem | Awaitable[Problem | None] | None:
+        terms = [self.terms_of(line, ctx.event.tier) for line in plan.lines]
+        charges = [
+            Charge(each.limit, who(line.by, scope, ctx, plan.route), line.cost)
+            for line, each in zip(plan.lines, terms, strict=True)
+        ]
+        found = self.ledger.charge(charges)
+        if isinstance(found, Verdict):
+            return self._settled(ctx, plan, terms, found)
+        return self._settle_later(ctx, plan, terms, found)
+
+    async def _settle_later(
+        self, ctx: Ctx, plan: Plan, terms: Sequence[Terms], verdict: Awaitable[Verdict]
+    ) -> Problem | None:
+        return self._settled(ctx, plan, terms, await verdict)
+
+    def _settled(self, ctx: Ctx, plan: Plan, terms: Sequence[Terms], verdict: Verdict) -> Problem | None:
+        problem = self.settle(ctx, plan.lines, terms, verdict)
+        if problem is not None:
+            self._give_back(ctx)
+        return problem
+
+    def settle(
+        self, ctx: Ctx | None, lines: Sequence[Line], terms: Sequence[Terms], verdict: Verdict
+    ) -> Problem | None:
+        """Count the verdict, put it on the response, and on the record where it is worth a word."""
+        self.sources[verdict.source] = self.sources.get(verdict.source, 0) + 1
+        line, decided = lines[verdict.index], terms[verdict.index]
+        if ctx is not None:
+            items = [each.policy[1] for each in terms]
+            ctx.headers = (ctx.headers or []) + headers.fields(items, line.name, verdict)
+        if verdict.allowed:
+            for each in lines:
+                each.passed += 1
+            if ctx is not None and verdict.remaining < decided.near:
+                ctx.event.note(limit=line.name, limit_remaining=verdict.remaining)
+            return None
+        line.refused += 1
+        if ctx is not None:
+            ctx.event.note(limit=line.name, limit_refused=verdict.source)
+        return refusal(decided.promised, verdict, reduced=decided.reduced)
+
+    def _refuse(self, ctx: Ctx, line: Line, terms: Terms, wait_s: float) -> Problem:
+        """The short way's refusal, as any other."""
+        debt_s = terms.whole_s + wait_s - terms.cost_s
+        never = line.cost > terms.limit.capacity
+        left = max(0, int(terms.units - debt_s * terms.rate))
+        verdict = Verdict(False, left, max(0.0, debt_s), math.inf if never else wait_s)
+        problem = self.settle(ctx, (line,), (terms,), verdict)
+        assert problem is not None
+        self._give_back(ctx)
+        return problem
+
+    def _give_back(self, ctx: Ctx) -> None:
+        """A refused request held its place for no work: back at once, and no sample."""
+        if ctx.admitted is not None and self.shedder is not None:
+            place, ctx.admitted = ctx.admitted, None
+            self.shedder.forget(place)
