@@ -9,12 +9,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from holdfast.edge.compress import VARY, Headers
+from holdfast.edge.compress import VARY, Headers, Plan
+from holdfast.edge.conditional import (
+    HASH_ASIDE_BYTES,
+    SILENCE,
+    Keep,
+    Silence,
+    Tagging,
+    become_not_modified,
+    entity_tag,
+    has_it,
+    say_how_to_keep,
+    wants_tag,
+)
 from holdfast.kernel.context import Ctx
 from holdfast.ports.services import Scope
 
 if TYPE_CHECKING:
-    from holdfast.edge.compress import Plan
     from holdfast.edge.pipeline import Edge
 
 Receive = Callable[[], Awaitable[Any]]
@@ -55,8 +66,10 @@ class Passage(Ctx, kw_only=True, eq=False):
     """Whether we ended the stream ourselves, at shutdown."""
     task: asyncio.Task[Any] | None = None
     """The task that sends a stream; none for an ordinary answer."""
-    plan: "Plan | None" = None
-    """How the body is being compressed."""
+    plan: "Plan | Tagging | Silence | None" = None
+    """How the body is being compressed, that its tag is waited for, or that nobody gets it."""
+    keep: Keep | None = None
+    """What the answer says to caches; whoever sets it also sees to `headers` being a list."""
     held: Any = None
     """A start that waits for the body, whose compressed length it has to tell."""
 
@@ -103,12 +116,14 @@ class Passage(Ctx, kw_only=True, eq=False):
         event.status = message["status"]
         given = message.get("headers")
         message["headers"] = headers = list(given) if given else []
-        kind, length = b"", None
+        kind, length, validated = b"", None, False
         for name, value in headers:
             if name == b"content-length":
                 length = value
             elif name == b"content-type":
                 kind = value
+            elif name == b"etag" or name == b"last-modified":
+                validated = True
         self.has_length = length is not None
         if (
             edge.vary_alone.get(kind)
@@ -117,18 +132,20 @@ class Passage(Ctx, kw_only=True, eq=False):
             and len(length) <= edge.short
         ):
             headers.append(VARY)
-        elif kind:
-            headers = self._look_closer(message, kind)
+        elif kind or validated:
+            headers = self._look_closer(message, kind, validated)
         trace = event.trace_id.encode()
         asked = event.request_id
         headers.append((b"x-request-id", trace if asked is event.trace_id else asked.encode()))
         headers.append((b"x-trace-id", trace))
         if self.headers is not None:
             headers.extend(self.headers)
+            if self.keep is not None:
+                self._say_how_to_keep(message, self.keep)
         return self.server_send(message) if self.held is None else _DONE
 
-    def _look_closer(self, message: Any, kind: bytes) -> Headers:
-        """An answer that may be a stream, or may be compressed; its headers, as they are then."""
+    def _look_closer(self, message: Any, kind: bytes, validated: bool) -> Headers:
+        """An answer that may be a stream, may be compressed, or may be there already; its headers then."""
         edge = self.edge
         if kind.startswith(b"text/event-stream"):
             edge.streams_now(self)
@@ -136,8 +153,52 @@ class Passage(Ctx, kw_only=True, eq=False):
             self.plan = plan = edge.compression.plan(self.scope, message)
             if plan is not None and plan.is_whole:
                 self.held = message
+        if validated and message["status"] == 200 and has_it(self.scope, message["headers"]):
+            self._not_modified(message)
         found: Headers = message["headers"]  # a plan for a stream has replaced them
         return found
+
+    def _say_how_to_keep(self, message: Any, keep: Keep) -> None:
+        """The handler's word to caches; its own ETag is compared now, one of the body when that is here."""
+        named = any(name == b"etag" for name, _ in message["headers"])
+        say_how_to_keep(keep, message)
+        if not named and message["status"] == 200 and has_it(self.scope, message["headers"]):
+            self._not_modified(message)
+        elif self.has_length and not isinstance(self.plan, Silence) and wants_tag(keep, self.scope, message):
+            self.plan, self.held = Tagging(self.plan if isinstance(self.plan, Plan) else None), message
+
+    def _not_modified(self, message: Any) -> None:
+        """Answer 304 in the place of a 200; the start waits for the body that it replaces."""
+        become_not_modified(message, self.scope, encoded=self.plan is not None)
+        self.event.status = 304
+        self.plan, self.held = SILENCE, message
+
+    async def _send_nothing(self) -> None:
+        """The start of a 304 and its empty body; whatever else the app sends is not wanted."""
+        start, self.held = self.held, None
+        if start is None:
+            return
+        self.plan = None
+        await self.server_send(start)
+        await self.send({"type": "http.response.body", "body": b""})
+        self.plan = SILENCE
+
+    async def _send_tagged(self, tagging: Tagging, message: Any) -> None:
+        """The body that its start waits for: tag it when it is whole, then go on as if nothing had been."""
+        start, self.plan = self.held, tagging.inner
+        if not message.get("more_body", False):
+            body = message.get("body", b"")
+            aside = len(body) > HASH_ASIDE_BYTES
+            tag = await asyncio.to_thread(entity_tag, body) if aside else entity_tag(body)
+            start["headers"].append((b"etag", tag))
+            if has_it(self.scope, start["headers"]):
+                self._not_modified(start)
+                await self._send_nothing()
+                return
+        if self.plan is None:
+            self.held = None
+            await self.server_send(start)
+        await self.send(message)
 
     def _send_chunk(self, message: Any) -> Awaitable[None]:
         """A part of a body that comes in several messages."""
@@ -159,7 +220,9 @@ class Passage(Ctx, kw_only=True, eq=False):
 
     async def _send_encoded(self, message: Any) -> None:
         plan = self.plan
-        assert plan is not None
+        if not isinstance(plan, Plan):
+            await (self._send_tagged(plan, message) if isinstance(plan, Tagging) else self._send_nothing())
+            return
         body, more = message.get("body", b""), message.get("more_body", False)
         start, self.held = self.held, None
         self.plan = None  # what follows goes through `send` again, as it is
@@ -178,6 +241,9 @@ class Passage(Ctx, kw_only=True, eq=False):
 
     async def _send_unplanned(self, message: Any) -> None:
         """A message that is no body (a file to send, trailers): the start goes out as it was, first."""
+        if self.plan is SILENCE:
+            await self._send_nothing()
+            return
         start, self.held, self.plan = self.held, None, None
         await self.server_send(start)
         await self.server_send(message)
