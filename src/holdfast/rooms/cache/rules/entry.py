@@ -37,6 +37,12 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     """Up to which count of markers it has been compared with them."""
     hits: int = 0
     """How often it was asked for since eviction last looked at it, at most 3."""
+    plain_until: float = 0.0
+    """Until then a hit needs no second look: no early refresh is due, and the value is given as it is."""
+    retry_at: float = 0.0
+    """A load has failed: not before then is the next one tried."""
+    tally: Any = None
+    """Where the hits of its kind are counted in this process."""
 
 
 class Marker(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,218 @@
+"""What this node holds and may serve: entries in memory, measured against every marker it has heard."""
+
+import copy
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any
+
+from holdfast.kernel.clock import Clock
+from holdfast.rooms.cache.engine.counts import Tally
+from holdfast.rooms.cache.engine.memory import Memory
+from holdfast.rooms.cache.engine.values import Decode, Encode, pack, unpack, weigh
+from holdfast.rooms.cache.rules import freshness, kinds
+from holdfast.rooms.cache.rules.entry import Entry, HybridClock, Marker
+from holdfast.rooms.cache.rules.freshness import Absent, Cached, State
+from holdfast.rooms.cache.rules.kinds import Kind
+from holdfast.rooms.cache.rules.markers import Markers
+from holdfast.rooms.cache.rules.problems import BadValue
+from holdfast.rooms.cache.rules.settings import Config
+
+
+class Keeper:
+    """Builds entries, keeps them and says what each is good for now."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        order: HybridClock,
+        now_us: Callable[[], int],
+        encode: Encode,
+        decode: Decode,
+    ) -> None:
+        self.kinds = kinds.merge(config.kinds)
+        self.tallies = {name: Tally(name) for name in self.kinds}
+        self.memory = Memory(config, self.kinds)
+        self.markers = Markers(config.max_markers)
+        self.now = clock.monotonic
+        self.chance = chance
+        self._order = order
+        self._now_us = now_us
+        self._encode = encode
+        self._decode = decode
+        self._max_value_bytes = config.max_value_bytes
+        self._cut_off_ttl_s = config.cut_off_ttl_s
+        self._lock = Lock()
+        self._cut_off_at: float | None = None
+        self._cut_off_count = 0
+        self._trusted_count = 0
+
+    def kind(self, name: str) -> Kind:
+        """The kind of that name; raises UnknownKind."""
+        return kinds.find(self.kinds, name)
+
+    def stamp(self) -> int:
+        """A stamp for what begins now."""
+        with self._lock:
+            return self._order.stamp(self._now_us())
+
+    def build(
+        self,
+        key: str,
+        kind: Kind,
+        found: Any,
+        *,
+        born: int,
+        ttl_s: float | None,
+        tags: Sequence[str],
+        load_s: float = 0.0,
+        returns: Any = None,
+    ) -> Entry:
+        """The entry of a value, or of `Cached` or `Absent`, as it travels and as callers get it."""
+        if isinstance(found, Cached):
+            ttl_s = ttl_s if found.ttl_s is None else found.ttl_s
+            tags = (*tags, *found.tags)
+            found = found.value
+        negative = found is None or isinstance(found, Absent)
+        if negative:
+            # A time to live that was asked for is meant for values.
+            ttl_s = found.ttl_s if isinstance(found, Absent) else None
+        fresh_s = freshness.lifetime(kind, ttl_s, self.chance(), negative=negative)
+        now = self.now()
+        entry = Entry(key, None, kind.name, born, now + fresh_s, 0.0, tags=tuple(tags), load_s=load_s)
+        entry.stale_until = entry.fresh_until + freshness.standby_s(kind, negative=negative)
+        entry.is_negative = negative
+        if negative:
+            entry.body = b"null"
+        else:
+            entry.body, entry.is_bytes = pack(found, self._encode)
+        entry.value = unpack(entry, returns, self._decode)
+        return entry
+
+    def is_kept(self, entry: Entry) -> bool:
+        """Whether an entry just built is worth keeping at all; counts the ones that are too large."""
+        if entry.body is not None and len(entry.body) > self._max_value_bytes:
+            self.tallies[entry.kind].refused += 1
+            return False
+        return entry.stale_until > self.now() and entry.fresh_until > self.now()
+
+    def keep(self, entry: Entry) -> bool:
+        """Hold it in memory unless a marker kills it; the entry given stays as it travels."""
+        count = self.markers.count
+        if self.killer(entry):
+            return False
+        kind = self.kinds.get(entry.kind) or self.kinds["default"]
+        held = copy.copy(entry)
+        held.tally = self.tallies[kind.name]
+        held.checked = count
+        held.size_bytes = weigh(entry, keeps_body=kind.isolated)
+        if self._cut_off_at is not None:
+            self._limit(held, self.now())
+        held.plain_until = freshness.early_from(held.fresh_until, held.load_s, kind.early_beta)
+        if kind.isolated:
+            held.value = None
+        else:
+            held.body = None
+        if kind.isolated or held.is_negative:
+            held.plain_until = float("-inf")
+        return self.memory.put(held)
+
+    def adopt(self, entry: Entry, returns: Any) -> Entry | None:
+        """What the second tier gave, made ready and kept; None when a marker kills it. Raises BadValue."""
+        if self.killer(entry):
+            return None
+        try:
+            entry.value = unpack(entry, returns, self._decode)
+        except BadValue:
+            self.tallies[self._named(entry.kind)].poisoned += 1
+            raise
+        self.keep(entry)
+        return entry
+
+    def forget(self, key: str, born: int) -> None:
+        """Let go of what lies under the key when it is older."""
+        entry = self.memory.entries.get(key)
+        if entry is not None and entry.born < born:
+            self.memory.drop(entry)
+
+    def _named(self, kind: str) -> str:
+        """The kind, or the default one where another node knows kinds that this one does not."""
+        return kind if kind in self.kinds else "default"
+
+    def tally(self, entry: Entry) -> Tally:
+        """Where what happens to this entry is counted."""
+        return self.tallies[self._named(entry.kind)]
+
+    def value(self, entry: Entry, returns: Any) -> Any:
+        """What a caller gets of it: the shared value, or one decoded for it alone."""
+        if entry.value is None and not entry.is_negative and entry.body is not None:
+            return unpack(entry, returns, self._decode)
+        return entry.value
+
+    def killer(self, entry: Entry) -> str:
+        """The scope of the marker that kills it, or nothing."""
+        return self.markers.killer(entry.key, entry.tags, entry.born)
+
+    def judge(self, entry: Entry, now: float) -> State:
+        """What it is good for now; one that a marker kills is dropped and has ENDED."""
+        if entry.checked != self.markers.count and not self._holds(entry):
+            self.memory.drop(entry)
+            return State.ENDED
+        return freshness.state(entry, self.kinds.get(entry.kind) or self.kinds["default"], now)
+
+    def find(self, key: str) -> Entry | None:
+        """The entry that lives under the key, fresh or not; None when there is none or it is dead."""
+        entry = self.memory.entries.get(key)
+        if entry is None or self.judge(entry, self.now()) is State.ENDED:
+            return None
+        return entry
+
+    def _holds(self, entry: Entry) -> bool:
+        """Compare it with what was heard since the last time."""
+        count = self.markers.count
+        if entry.checked < self._trusted_count or self.killer(entry):
+            return False
+        if self._cut_off_at is not None and entry.checked < self._cut_off_count:
+            self._limit(entry, self._cut_off_at)
+        entry.checked = count
+        return True
+
+    def _limit(self, entry: Entry, since: float) -> None:
+        """Nothing is heard: what others invalidate is not known, so nobody is served for long."""
+        until = since + self._cut_off_ttl_s
+        entry.fresh_until = min(entry.fresh_until, until)
+        entry.stale_until = min(entry.stale_until, until)
+        entry.plain_until = min(entry.plain_until, until)
+
+    def hear(self, markers: Sequence[Marker]) -> None:
+        """Take invalidations in, ours or others': what they name is dead from now on."""
+        with self._lock:
+            for marker in markers:
+                self._order.witness(marker.stamp)
+                self.markers.hear(marker)
+
+    def cut_off(self) -> None:
+        """Nothing is heard from now on."""
+        with self._lock:
+            if self._cut_off_at is None:
+                self._cut_off_at = self.now()
+                self.markers.count += 1
+                self._cut_off_count = self.markers.count
+
+    def joined(self) -> None:
+        """We hear again: nothing that was held until now is served before it has been asked for anew."""
+        with self._lock:
+            self._cut_off_at = None
+            self.markers.count += 1
+            self._trusted_count = self.markers.count
+
+    @property
+    def is_cut_off(self) -> bool:
+        return self._cut_off_at is not None
+
+    def sweep(self, limit: int) -> int:
+        """Let go of what has ended or is dead, looking at `limit` entries; how many."""
+        now = self.now()
+        return self.memory.sweep(lambda entry: now >= entry.stale_until or bool(self.killer(entry)), limit)
