@@ -1,22 +1,28 @@
-"""From a URL to a driver: `sqlite:///path`, `postgresql://...`, or nothing at all."""
+"""From a URL to its drivers: `sqlite:///path` or `postgresql://...`, and `redis://...` for what is shared."""
 
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import Misconfigured
 from holdfast.stores.config import Config
 from holdfast.stores.driver import Driver
+from holdfast.stores.redis.address import is_shared, read_url
+from holdfast.stores.redis.config import Config as SharedConfig
 
-__all__ = ["Config", "Driver", "open_sql"]
+if TYPE_CHECKING:
+    from holdfast.stores.redis.client import RedisShared
+
+__all__ = ["Config", "Driver", "open_shared", "open_sql"]
 
 DEFAULT_FILE = "holdfast.db"
 _SQLITE = {"sqlite"}
 _POSTGRES = {"postgresql", "postgres", "postgresql+asyncpg"}
-_LATER = {"redis", "rediss", "valkey", "valkeys"}
-"""Belong in the list already, though no room uses them yet; `state()` reports them as unused."""
+_BETWEEN = re.compile(r"\s*,\s*(?=[a-zA-Z][a-zA-Z0-9+]*://)")
+"""The comma between two stores; one between the hosts of a store has no scheme after it."""
 
 
 def open_sql(url: str | None, data_dir: Path, clock: Clock, config: Config | None = None) -> Driver:
@@ -27,27 +33,19 @@ def open_sql(url: str | None, data_dir: Path, clock: Clock, config: Config | Non
     Raises Misconfigured for an unknown scheme, two databases, or a driver that is not installed.
     """
     config = config or Config()
-    urls = [part for part in re.split(r"\s*,\s*(?=[a-z][a-z0-9+]*://)", (url or "").strip()) if part]
-    databases = [part for part in urls if _scheme(part) in _SQLITE | _POSTGRES]
-    unused = [_masked(part) for part in urls if _scheme(part) in _LATER]
-    for part in urls:
-        if _scheme(part) not in _SQLITE | _POSTGRES | _LATER:
-            raise Misconfigured(
-                f"no store is known for {_masked(part)}",
-                hint="use sqlite:///path/to/file.db or postgresql://user:password@host/database",
-            )
+    databases = [part for part in _stores(url) if _scheme(part) in _SQLITE | _POSTGRES]
     if len(databases) > 1:
         raise Misconfigured(
             "the store URL names two databases", hint="keep one; the other may be redis://..."
         )
     if databases and _scheme(databases[0]) in _POSTGRES:
-        return _postgres(databases[0], clock, config, unused)
+        return _postgres(databases[0], clock, config)
     from holdfast.stores.sqlite import SqliteSql
 
-    return SqliteSql(_path(databases[0]) if databases else data_dir / DEFAULT_FILE, config, clock, unused)
+    return SqliteSql(_path(databases[0]) if databases else data_dir / DEFAULT_FILE, config, clock)
 
 
-def _postgres(url: str, clock: Clock, config: Config, unused: list[str]) -> Driver:
+def _postgres(url: str, clock: Clock, config: Config) -> Driver:
     missing = [name for name in ("asyncpg", "greenlet") if find_spec(name) is None]
     if missing:
         raise Misconfigured(
@@ -55,7 +53,42 @@ def _postgres(url: str, clock: Clock, config: Config, unused: list[str]) -> Driv
         )
     from holdfast.stores.postgres import PostgresSql
 
-    return PostgresSql("postgresql" + url[url.index(":") :], config, clock, unused)
+    return PostgresSql("postgresql" + url[url.index(":") :], config, clock)
+
+
+def open_shared(url: str | None, clock: Clock, config: SharedConfig | None = None) -> "RedisShared | None":
+    """The driver for the shared store that `url` names, not yet started; None where it names none.
+
+    Of the stores in `url`, separated by commas, one may be Redis or Valkey; the commas between the
+    hosts of one store are its own. Raises Misconfigured for two of them, a URL that means nothing,
+    or a missing hiredis.
+    """
+    found = [part for part in _stores(url) if is_shared(_scheme(part))]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise Misconfigured(
+            "the store URL names two shared stores",
+            hint="keep one; several hosts of one stand in one URL: redis+cluster://host:6379,host:6379",
+        )
+    read_url(found[0])
+    if find_spec("hiredis") is None:
+        raise Misconfigured("Redis and Valkey need hiredis", hint="pip install 'holdfast[redis]'")
+    from holdfast.stores.redis.client import RedisShared
+
+    return RedisShared(found[0], config or SharedConfig(), clock)
+
+
+def _stores(url: str | None) -> list[str]:
+    """Each store's URL; raises Misconfigured for one that nobody knows."""
+    urls = [part for part in _BETWEEN.split((url or "").strip()) if part]
+    for part in urls:
+        if _scheme(part) not in _SQLITE | _POSTGRES and not is_shared(_scheme(part)):
+            raise Misconfigured(
+                f"no store is known for {_masked(part)}",
+                hint="use sqlite:///path/to/file.db, postgresql://user:password@host/database or redis://host",
+            )
+    return urls
 
 
 def _scheme(url: str) -> str:
