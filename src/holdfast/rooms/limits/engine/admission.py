@@ -15,6 +15,7 @@ from holdfast.ports.services import Scope
 from holdfast.rooms.limits.engine.ledger import Ledger
 from holdfast.rooms.limits.engine.local import LocalLedger
 from holdfast.rooms.limits.engine.plans import Plan, Plans, remember
+from holdfast.rooms.limits.engine.shedder import Place
 from holdfast.rooms.limits.engine.terms import Book, Line, Terms
 from holdfast.rooms.limits.engine.who import who
 from holdfast.rooms.limits.rules import headers
@@ -30,7 +31,7 @@ class Shedder(Protocol):
     """0 idle, 1 full, more when callers wait: a plain attribute, read at every request."""
 
     def enter(self, work: str, priority: int, deadline: float | None = None) -> Any:
-        """A place, a Problem (503), or an awaitable of either where the caller has to wait.
+        """A Place, a Problem (503), or an awaitable of either where the caller has to wait.
 
         `work` names the class of work (the action): times of different classes are never mixed.
         `priority` is 0 for what is kept longest, 3 for what gives way first. `deadline`: monotonic
@@ -60,6 +61,7 @@ class LimitsAdmission:
         self.shedder = shedder
         self.sources: dict[str, int] = {}
         """Decisions that were not the short way's, by where they were made."""
+        self._by_charge = 0
         self._monotonic = clock.monotonic
         # The short way: what it needs of the plans, the book and the table, at arm's length.
         self._is_short = isinstance(ledger, LocalLedger)
@@ -91,9 +93,9 @@ class LimitsAdmission:
             terms = self.book.terms(line, event.tier)
         if shedder is not None and scope["type"] == "http":
             place = shedder.enter(work, terms.priority, ctx.deadline)
-            if isinstance(place, Problem):
-                return place
-            if hasattr(place, "__await__"):
+            if place.__class__ is not Place:
+                if isinstance(place, Problem):
+                    return place
                 return self._queue(place, scope, ctx, self.plans.find(scope["path"]))
             ctx.admitted = place
         user = event.user_id
@@ -138,6 +140,12 @@ class LimitsAdmission:
         return self.book.terms(line, tier)
 
     @property
+    def local_decisions(self) -> int:
+        """Decisions made in process memory: those of `settle`, and the short way's."""
+        passed = sum(line.passed for line in self.book.lines)
+        return self.sources.get("local", 0) + passed - self._by_charge
+
+    @property
     def load(self) -> float:
         return 0.0 if self.shedder is None else self.shedder.load
 
@@ -163,7 +171,7 @@ class LimitsAdmission:
             place = self.shedder.enter(plan.work, priority, ctx.deadline)
             if isinstance(place, Problem):
                 return place
-            if hasattr(place, "__await__"):
+            if place.__class__ is not Place:
                 return self._queue(place, scope, ctx, plan)
             ctx.admitted = place
         return self._charge(scope, ctx, plan) if plan.lines else None
@@ -211,13 +219,14 @@ class LimitsAdmission:
         if verdict.allowed:
             for each in lines:
                 each.passed += 1
+            self._by_charge += len(lines)
             if ctx is not None and verdict.remaining < decided.near:
                 ctx.event.note(limit=line.name, limit_remaining=verdict.remaining)
             return None
         line.refused += 1
         if ctx is not None:
             ctx.event.note(limit=line.name, limit_refused=verdict.source)
-        return refusal(decided.promised, verdict, reduced=decided.reduced)
+        return refusal(decided.promised, verdict, at_once=decided.limit.capacity, reduced=decided.reduced)
 
     def _refuse(self, ctx: Ctx, line: Line, terms: Terms, wait_s: float) -> Problem:
         """The short way's refusal, as any other."""

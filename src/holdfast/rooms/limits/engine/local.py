@@ -24,7 +24,7 @@ class LocalLedger:
 
     def __init__(self, monotonic: Callable[[], float], *, max_entries: int = 200_000) -> None:
         self._monotonic = monotonic
-        self._max_entries = max_entries
+        self.max_entries = max_entries
         self.table: dict[str, State] = {}
         """By `key_of`. The short way of admission changes entries it finds; new ones go through `hit`."""
         self._get = self.table.get
@@ -131,9 +131,9 @@ class LocalLedger:
         if key in table:
             return key
         self._sweep(now, _LOOKS)
-        if len(table) >= self._max_entries:
+        if len(table) >= self.max_entries:
             self._sweep(now, _LOOKS_WHEN_FULL)
-            if len(table) >= self._max_entries:
+            if len(table) >= self.max_entries:
                 self.shared_uses += 1
                 return key[: key.index("|") + 1] + EVERYBODY
         return key

@@ -113,7 +113,7 @@ class Book:
         self.lines: list[Line] = []
         self._clock = clock
         self._near = near
-        self._by_load = by_load
+        self.by_load = by_load
         self._cache: dict[tuple[int, float, int], dict[str, Terms]] = {}
         self.hour_factor = 1.0
         self.step = 0
@@ -132,8 +132,8 @@ class Book:
         wall_s = self._clock.wall()
         self.until = now + min(LOOK_S, until_next_quarter_s(wall_s))
         self.hour_factor = hour_factor(self.bands, local_hour(wall_s, self.zone))
-        self.step = load_step(load) if self._by_load else 0
-        if self._by_load:
+        self.step = load_step(load) if self.by_load else 0
+        if self.by_load:
             self.load_from, self.load_to = same_until(self.step)
         else:
             self.load_from, self.load_to = float("-inf"), float("inf")

@@ -41,8 +41,10 @@ class NobodyToCount(BadInput):
     code = "limits-nobody"
 
 
-def refusal(limit: Limit, verdict: Verdict, *, reduced: bool) -> TooManyRequests:
-    """The 429 that names policy, quota and window and says when to come back; `reduced`: by the load.
+def refusal(limit: Limit, verdict: Verdict, *, at_once: int, reduced: bool) -> TooManyRequests:
+    """The 429 that names policy, quota and window and says when to come back.
+
+    `at_once`: the largest cost that ever passes; `reduced`: whether the load has lowered the limit.
 
     Its `type` and `violated-policies` are those of draft-ietf-httpapi-ratelimit-headers-11, section 5.
     """
@@ -59,7 +61,7 @@ def refusal(limit: Limit, verdict: Verdict, *, reduced: bool) -> TooManyRequests
     if math.isinf(verdict.retry_after_s):
         return kind(
             f"{limit.name} allows {often}; this asks for more than it ever allows at once",
-            hint=f"ask for at most {limit.capacity} units in one go",
+            hint=f"ask for at most {at_once} units in one go",
             **members,
         )
     wait_s = math.ceil(verdict.retry_after_s)

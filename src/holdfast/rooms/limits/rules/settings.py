@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from holdfast.rooms.limits.rules.concurrency import Config as Shedding
 from holdfast.rooms.limits.rules.factors import BANDS, Band
+from holdfast.rooms.limits.rules.leasing import Sharing
 from holdfast.rooms.limits.rules.policy import (
     NORMAL,
     POLICIES,
@@ -93,6 +95,13 @@ class Config(msgspec.Struct, frozen=True):
     near: Annotated[
         float, Meta(ge=0, le=1, description="share of a limit left at which the record mentions it")
     ] = 0.1
+
+    shedding: Annotated[Shedding, Meta(description="how overload is met: concurrency, queue, refusals")] = (
+        msgspec.field(default_factory=Shedding)
+    )
+    sharing: Annotated[Sharing, Meta(description="how several nodes share the counts: leases, outages")] = (
+        msgspec.field(default_factory=Sharing)
+    )
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the policy, tier or route that cannot be."""
