@@ -7,6 +7,8 @@ PERIOD_S = 0.02
 """Seconds between two looks while there is traffic; none is taken without."""
 _CALM_S = 1.0
 """Seconds without any delay after which the turns are no longer measured one by one."""
+_BRIEF_SLICES = 1.5
+"""A brief turn lasts so many requests at most."""
 _SHARE = 0.1
 """The weight of the newest turn in what one admission costs the loop."""
 
@@ -21,6 +23,7 @@ class Pulse:
     __slots__ = (
         "_alarm_s",
         "_beat",
+        "_brief_s",
         "_due",
         "_handle",
         "_is_busy",
@@ -28,6 +31,7 @@ class Pulse:
         "_now",
         "_quiet_at",
         "admitted",
+        "after_brief",
         "alarmed",
         "slice_s",
         "turn_at",
@@ -36,11 +40,13 @@ class Pulse:
     def __init__(
         self,
         now: Callable[[], float],
+        brief_s: float,
         alarm_s: float,
         beat: Callable[[float, float, bool], None],
         is_busy: Callable[[], bool],
     ) -> None:
         self._now = now
+        self._brief_s = brief_s
         self._alarm_s = alarm_s
         self._beat = beat
         self._is_busy = is_busy
@@ -52,6 +58,8 @@ class Pulse:
         self.turn_at: float | None = None
         """When the first admission of this turn was asked for; None before it."""
         self.admitted = 0
+        self.after_brief = True
+        """Whether the turn before this one held hardly more than one request's work."""
         self.slice_s = 0.0
         """What one admission has lately held the loop for."""
 
@@ -91,13 +99,15 @@ class Pulse:
         elif self.alarmed and now > self._quiet_at:
             self.alarmed = False
 
-    def open_turn(self, now: float) -> None:
-        """The first admission of a turn, while there is alarm: measure until the next one."""
-        loop = self._loop
-        if loop is not None:
-            self.turn_at = now
-            self.admitted = 0
-            loop.call_soon(self._turned)
+    def age_s(self, now: float) -> float:
+        """How long this turn has gone on; the first to ask in a turn begins it. Asked while there is alarm."""
+        if self.turn_at is None:
+            if self._loop is not None:
+                self.turn_at = now
+                self.admitted = 0
+                self._loop.call_soon(self._turned)
+            return 0.0
+        return now - self.turn_at
 
     def _turned(self) -> None:
         if self.turn_at is None:
@@ -107,5 +117,6 @@ class Pulse:
         self.turn_at = None
         if self.admitted:
             self.slice_s += _SHARE * (turn_s / self.admitted - self.slice_s)
+        self.after_brief = turn_s <= max(self._brief_s, _BRIEF_SLICES * self.slice_s)
         self._alarm(turn_s, now)
         self._beat(turn_s, now, True)

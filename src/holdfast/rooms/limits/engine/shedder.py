@@ -16,6 +16,12 @@ from holdfast.rooms.limits.rules.queueing import LEVELS, Gate, Line, Standing, W
 LEVEL_NAMES = ("urgent", "high", "normal", "low")
 _SHORT_WAITS = 4
 """A wait is a short one up to so many targets."""
+_SHORT_TURNS = 10
+_SHORT_SLICES = 10
+"""A turn of the loop is a short one up to so many targets, or so many requests."""
+_HELD = 2
+"""How many wait for the next turns while the loop is behind: enough that it is never idle."""
+_ANYONE = [1] * LEVELS
 _SMOOTH = 0.2
 """The weight of the newest look in the load."""
 
@@ -60,8 +66,10 @@ class Shedder:
         self.load = 0.0
         self._short_s = _SHORT_WAITS * config.target_s
         self._standing = Standing(config.interval_s)
+        self._held = Line()
+        self._short_turn_s = _SHORT_TURNS * config.target_s
         self._gate = Gate(config.target_s, config.interval_s)
-        self._pulse = Pulse(self._now, self._short_s / 2, self._on_beat, self._on_look)
+        self._pulse = Pulse(self._now, config.target_s, self._short_s / 2, self._on_beat, self._on_look)
         refused = meter.counter(
             "holdfast_limits_shed_requests_total",
             "Requests refused for want of capacity, by why and priority.",
@@ -102,11 +110,11 @@ class Shedder:
         if not pulse.is_running:
             pulse.start(now)
         elif pulse.alarmed:
-            if pulse.turn_at is None:
-                pulse.open_turn(now)
-            elif self._standing.overloaded and not self._gate.lets_in(level, now - pulse.turn_at, now):
-                self._standing.refused(now)
-                return self._refuse("loop", level)
+            age_s = pulse.age_s(now)
+            if self._standing.meets(age_s, self._short_turn_s, now) and not self._gate.lets_in(
+                level, age_s, pulse.after_brief, now
+            ):
+                return self._hold(lane, level, now, deadline)
             pulse.admitted += 1
         if lane.inside < lane.places[level]:
             lane.inside += 1
@@ -134,11 +142,64 @@ class Shedder:
     def stop(self) -> None:
         """Let go of the event loop; whoever waits is refused."""
         self._pulse.stop()
-        for lane in self._lanes.values():
-            for waiter in lane.line.expired(self._now(), 0.0, everyone=True):
-                self._turn_away(waiter, self._now())
+        for line in (self._held, *(lane.line for lane in self._lanes.values())):
+            for waiter in line.expired(self._now(), 0.0, everyone=True):
+                self._turn_away("waited", waiter, self._now())
 
-    # -- those who wait --------------------------------------------------------------------------
+    # -- those who wait for the loop -------------------------------------------------------------
+
+    def _hold(
+        self, lane: Lane, level: int, now: float, deadline: float | None
+    ) -> Overloaded | Awaitable[Place | Overloaded]:
+        """This turn of the loop has enough to do: a few wait for a later one, so that none is idle."""
+        gate, line = self._gate, self._held
+        if level <= gate.cut or line.size < _HELD:
+            displaced = line.give_way(level, newest=False) if line.size >= _HELD else None
+            if displaced is not None:
+                self._turn_away("loop", displaced, now)
+            if line.size < _HELD:
+                waiter = self._waiter(level, now, deadline)
+                line.join(waiter)
+                return self._wait_for_turn(lane, waiter)
+        gate.shut(level, now)
+        self._standing.refused(now)
+        return self._refuse("loop", level)
+
+    async def _wait_for_turn(self, lane: Lane, waiter: Waiter) -> Place | Overloaded:
+        try:
+            refusal: Overloaded | None = await waiter.seat
+        finally:
+            self._held.leave(waiter)
+        if refusal is not None:
+            return refusal
+        now = self._now()
+        self._pulse.age_s(now)
+        self._pulse.admitted += 1
+        if lane.inside < lane.places[waiter.level]:
+            lane.inside += 1
+            return Place(lane, now)
+        found = self._queue(lane, waiter.level, now, waiter.expires)
+        return found if isinstance(found, Place | Overloaded) else await found
+
+    def _release(self, now: float) -> None:
+        """A turn has ended: after a short one those who were held come in, as many as fit into the next."""
+        line, pulse = self._held, self._pulse
+        target_s, slice_s = self._config.target_s, pulse.slice_s
+        if not pulse.after_brief:
+            pulse.age_s(now)  # the next turn is looked at whether or not somebody new comes in it
+            return
+        count = max(1, int(target_s / slice_s)) if slice_s else 1
+        while line.size and count:
+            waiter = line.serve(0, _ANYONE, newest=False)
+            if waiter is None or waiter.seat.done():
+                continue
+            if now >= waiter.expires:
+                self._turn_away("loop", waiter, now)
+            else:
+                waiter.seat.set_result(None)
+                count -= 1
+
+    # -- those who wait for a place --------------------------------------------------------------
 
     def _queue(
         self, lane: Lane, level: int, now: float, deadline: float | None
@@ -149,21 +210,24 @@ class Shedder:
             self._set_places(lane)
             lane.inside += 1
             return Place(lane, now)
-        expires = now + config.patience_s
-        if deadline is not None and deadline < expires:
-            expires = deadline
         standing.met(line.oldest_s(now), self._short_s, now)
-        if expires <= now or config.queue_size == 0:
+        if config.queue_size == 0 or (deadline is not None and deadline <= now):
             return self._refuse("full", level)
         if line.size >= config.queue_size:
             standing.refused(now)
             displaced = line.give_way(level, newest=standing.overloaded)
             if displaced is None:
                 return self._refuse("full", level)
-            self._turn_away(displaced, now)
-        waiter = Waiter(level, now, expires, asyncio.get_running_loop().create_future())
+            self._turn_away("full", displaced, now)
+        waiter = self._waiter(level, now, deadline)
         line.join(waiter)
         return self._wait(lane, waiter)
+
+    def _waiter(self, level: int, now: float, deadline: float | None) -> Waiter:
+        expires = now + self._config.patience_s
+        if deadline is not None and deadline < expires:
+            expires = deadline
+        return Waiter(level, now, expires, asyncio.get_running_loop().create_future())
 
     async def _wait(self, lane: Lane, waiter: Waiter) -> Place | Overloaded:
         try:
@@ -190,7 +254,7 @@ class Shedder:
                 return
             standing.met(oldest_s, self._short_s, now)
             if now >= waiter.expires:
-                self._turn_away(waiter, now)
+                self._turn_away("waited", waiter, now)
             elif not waiter.seat.done():
                 lane.inside += 1
                 self._waits.observe(now - waiter.since)
@@ -201,12 +265,12 @@ class Shedder:
         longest_s = self._config.target_s if standing.overloaded else self._config.patience_s
         for waiter in lane.line.expired(now, longest_s, everyone=everyone):
             standing.refused(now)
-            self._turn_away(waiter, now)
+            self._turn_away("waited", waiter, now)
 
-    def _turn_away(self, waiter: Waiter, now: float) -> None:
+    def _turn_away(self, reason: str, waiter: Waiter, now: float) -> None:
         if not waiter.seat.done():
             self._waits.observe(now - waiter.since)
-            waiter.seat.set_result(self._refuse("waited", waiter.level))
+            waiter.seat.set_result(self._refuse(reason, waiter.level))
 
     def _refuse(self, reason: str, level: int) -> Overloaded:
         self._counts[reason][level].add()
@@ -231,9 +295,12 @@ class Shedder:
 
     def _on_beat(self, late_s: float, now: float, is_turn: bool) -> None:
         """The loop was behind by `late_s`: every look, and while there is alarm every turn."""
-        short_s = max(self._short_s, 3 * self._pulse.slice_s)
+        short_s = max(_SHORT_TURNS * self._config.target_s, _SHORT_SLICES * self._pulse.slice_s)
+        self._short_turn_s = short_s
         if is_turn or not self._pulse.alarmed:
             self._standing.met(late_s, short_s, now)
+        if self._held.size:
+            self._release(now)
         if not is_turn:
             self._weigh(late_s / short_s)
             for lane in self._lanes.values():
@@ -261,4 +328,4 @@ class Shedder:
         return float(sum(lane.inside for lane in self._lanes.values()))
 
     def _count_waiting(self) -> float:
-        return float(sum(lane.line.size for lane in self._lanes.values()))
+        return float(self._held.size + sum(lane.line.size for lane in self._lanes.values()))

@@ -23,13 +23,25 @@ _DIP = 0.6
 """The share of the limit that a test leaves."""
 _TEST_SAMPLES = 100
 """Latencies that one test is made of."""
-_STEEPEST = 0.3
+_SOON = 0.1
+"""The share of the time between two tests that passes before the first, and before one more is due."""
+_STEEPEST = 0.1
 """The share of the limit that one window leaves at least, however much latency has risen."""
 _FEWER = 0.25
 """By how much the logarithm of the number inside must differ for two windows to be compared."""
 _PROPORTION = 0.5
 """The share of that difference by which throughput falls where there is no queue: 1 in theory, else 0."""
-_FOLLOW = 0.05
+_TOLD = 0.1
+"""By how much the logarithm of the quiet latency must fall in a test for another one to follow soon."""
+_SLOW = 0.7
+"""How much the logarithm of latency exceeds the quiet one where a queue may be growing: it has doubled."""
+_PILED = 2.1
+"""The same where it certainly is one, and is stopped: latency is eight times the quiet one."""
+_RISES = 2
+"""How often in a row crowd and latency must rise together for it."""
+_USUAL = 0.3
+"""The weight of the newest window in the throughput of quiet times."""
+_FOLLOW = 0.005
 """How fast the quiet latency follows a slower backend while the limit is far away."""
 
 
@@ -41,7 +53,7 @@ class Config(msgspec.Struct, frozen=True):
     ] = True
     initial_limit: Annotated[
         int, Meta(ge=1, description="Requests of one class inside at once before anything has been learned.")
-    ] = 256
+    ] = 512
     least_limit: Annotated[int, Meta(ge=1, description="The limit that is never gone below.")] = 4
     most_limit: Annotated[int, Meta(ge=1, description="The limit that is never gone above.")] = 4096
     reserve: Annotated[
@@ -114,12 +126,16 @@ class Law:
         "_draining",
         "_latest_s",
         "_opened",
+        "_quiet_before",
         "_return_to",
+        "_rises",
+        "_rising",
         "_squares",
         "_streak",
         "_sum",
         "_test_at",
         "_total_s",
+        "_usual_rate",
         "_was_held_back",
         "bound_at",
         "held_back",
@@ -142,6 +158,10 @@ class Law:
         """Whether the limit has held somebody back in this window."""
         self._before: Window | None = None
         self._return_to = 0.0
+        self._quiet_before = 0.0
+        self._usual_rate = 0.0
+        self._rising: Window | None = None
+        self._rises = 0
         self._dipping = False
         self._streak = 0
         self._draining = False
@@ -185,7 +205,7 @@ class Law:
         if self._count < (_TEST_SAMPLES if self._dipping else config.window_samples):
             return False
         open_s = now - self._opened
-        if open_s < config.window_s or open_s < self._total_s / self._count:
+        if open_s < config.window_s or (self.held_back and open_s < self._total_s / self._count):
             return False
         return self._close(now)
 
@@ -211,7 +231,8 @@ class Law:
             self._end_test(window, now)
         elif not held_back:
             self._rest(window, now)
-        elif was_held_back:  # before, the window began while the crowd still grew, and proves nothing
+        elif not self._grow(window) and was_held_back:
+            # Not the first such window: that one began while the crowd still grew, and proves nothing.
             self._adjust(window, now)
         return self.limit != before
 
@@ -221,10 +242,37 @@ class Law:
         self._before = None
         self._test_at = 0.0
         assert self.quiet is not None
+        if self._piles_up(window):
+            self._set(exp(window.crowd))
+            return
         if window.latency > self.quiet and window.crowd < log(self.limit / 2):
             self.quiet += _FOLLOW * (window.latency - self.quiet)
         if now - self.bound_at > self._config.forget_s and self.limit != self._config.initial_limit:
             self._start_afresh(now)
+
+    def _piles_up(self, window: Window) -> bool:
+        """Whether a queue grows below the limit: crowd and latency rise together, throughput does not fall.
+
+        A backend that becomes slower ends fewer while the crowd grows, and then neither grows any more.
+        """
+        assert self.quiet is not None
+        if window.latency - window.doubt < self.quiet + _SLOW:
+            self._usual_rate += _USUAL * (window.rate - self._usual_rate)
+            self._rising = None
+            return False
+        before = self._rising
+        more = window.crowd - before.crowd if before is not None else 0.0
+        if before is not None and abs(more) < _FEWER:
+            return False
+        self._rising = window
+        grows = (
+            before is not None
+            and more > 0
+            and window.latency - before.latency >= _PROPORTION * more
+            and window.rate + window.rate_doubt >= self._usual_rate
+        )
+        self._rises = self._rises + 1 if grows else 0
+        return self._rises >= _RISES and window.latency - window.doubt >= self.quiet + _PILED
 
     def _adjust(self, window: Window, now: float) -> None:
         """The limit held somebody back: up where latency is quiet, else to where the queue is short."""
@@ -232,18 +280,12 @@ class Law:
         if self._before is not None and not self._is_queue(self._before, window):
             self._trust(window)
             return
-        self._test_at = self._test_at or self._next_test(now)
+        self._test_at = self._test_at or self._next_test(now, _SOON)
         if now >= self._test_at:
             self._begin_test(window, now)
             return
         headroom = max(2.0, sqrt(self.limit))
         excess = window.latency - window.doubt - self.quiet
-        if excess <= headroom / self.limit / 2:
-            growth = min(headroom * 2**self._streak, self.limit / 2)
-            self._streak = min(self._streak + 1, 12)
-            self._before = None
-            self._set(self.limit + growth)
-            return
         self._streak = 0
         wanted = max(self.limit * exp(-excess) + headroom, self.limit * _STEEPEST)
         if wanted < self.limit * 0.9:
@@ -253,6 +295,18 @@ class Law:
         else:
             self._before = None
             self._set((self.limit + wanted) / 2)
+
+    def _grow(self, window: Window) -> bool:
+        """Up, in growing steps, where latency is quiet; whether it is."""
+        assert self.quiet is not None
+        headroom = max(2.0, sqrt(self.limit))
+        if window.latency - window.doubt - self.quiet > headroom / self.limit / 2:
+            return False
+        growth = min(headroom * 2**self._streak, self.limit / 2)
+        self._streak = min(self._streak + 1, 12)
+        self._before = None
+        self._set(self.limit + growth)
+        return True
 
     def _is_queue(self, before: Window, after: Window) -> bool:
         """Whether as many ended with fewer inside. Too small a difference, or too much doubt: yes."""
@@ -268,12 +322,13 @@ class Law:
         self._before = None
         self._set(max(self.limit, self._return_to))
 
-    def _next_test(self, now: float) -> float:
-        return now + self._config.remeasure_s * (0.75 + 0.5 * self._chance())
+    def _next_test(self, now: float, share: float = 1.0) -> float:
+        return now + share * self._config.remeasure_s * (0.75 + 0.5 * self._chance())
 
     def _begin_test(self, window: Window, now: float) -> None:
         self._before, self._return_to = window, self.limit
         self._dipping = True
+        self._quiet_before = self.quiet or 0.0
         self._test_at = self._next_test(now)
         self._shrink(self.limit * _DIP)
 
@@ -283,6 +338,9 @@ class Law:
         if before is not None and not self._is_queue(before, window):
             self._trust(window)
         else:
+            if self.quiet is not None and self.quiet < self._quiet_before - _TOLD:
+                # It was never as quiet as now: there may be more of the queue to be taken off.
+                self._test_at = self._next_test(now, _SOON)
             self._set(self._return_to)
 
     def _shrink(self, limit: float) -> None:

@@ -15,7 +15,9 @@ URGENT, HIGH, NORMAL, LOW = range(4)
 """Priorities. Sign-in is urgent, submissions are high; background work is low. What is above 3 is low."""
 LEVELS = 4
 
-_FEWEST = 3
+_FALLING = 0.8
+"""A wait this much shorter than the one before shows a queue that drains."""
+_FEWEST = 4
 """Waits in a row before they stand: one handler that holds the loop for a second is no overload."""
 
 
@@ -40,12 +42,13 @@ def places(limit: float, reserve: float) -> list[int]:
 class Standing:
     """Whether there is overload: `met` every wait, `refused` whoever was turned away for it."""
 
-    __slots__ = ("_count", "_interval_s", "_refused_at", "_since", "overloaded")
+    __slots__ = ("_count", "_interval_s", "_last_s", "_refused_at", "_since", "overloaded")
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._since: float | None = None
         self._count = 0
+        self._last_s = 0.0
         self._refused_at = 0.0
         self.overloaded = False
 
@@ -64,10 +67,21 @@ class Standing:
             return
         if self._since is None:
             self._since = now - wait_s
+        if wait_s < self._last_s * _FALLING:
+            # What was piled up is being worked off: the work that comes is less than what is done.
+            self._since, self._count = now, 0
+        self._last_s = wait_s
         self._count += 1
         if self._count >= _FEWEST and now - self._since >= self._interval_s:
             self.overloaded = True
             self._refused_at = now
+
+    def meets(self, age_s: float, limit_s: float, now: float) -> bool:
+        """A wait goes on: overload already, if it is twice the long one before it; whether there is any."""
+        if not self.overloaded and self._count and age_s > limit_s and age_s > 2 * self._last_s:
+            self.overloaded = True
+            self._refused_at = now
+        return self.overloaded
 
     def refused(self, now: float) -> None:
         """Somebody was turned away because of the overload."""
@@ -172,20 +186,26 @@ class Gate:
     __slots__ = ("_budgets", "_cut_until", "_interval_s", "cut")
 
     def __init__(self, target_s: float, interval_s: float) -> None:
-        self._budgets = (16 * target_s, 4 * target_s, target_s, target_s)
+        self._budgets = (16 * target_s, 8 * target_s, target_s, target_s)
         self._interval_s = interval_s
         self.cut = LEVELS
-        """The best level that has lately been refused: whoever is below it is refused as well."""
+        """The best level that has lately been refused: whoever is below it need not try."""
         self._cut_until = 0.0
 
-    def lets_in(self, level: int, age_s: float, now: float) -> bool:
-        """Whether a request of `level` may still come in, `age_s` into the turn."""
+    def lets_in(self, level: int, age_s: float, after_brief: bool, now: float) -> bool:
+        """Whether a request of `level` may still come in, `age_s` into the turn.
+
+        Ordinary ones only `after_brief`, a turn with hardly more than one request's work: after a long
+        one the important that came meanwhile are to be served first.
+        """
         if now >= self._cut_until:
             self.cut = LEVELS
         if level > self.cut:
             return False
-        if age_s <= self._budgets[level]:
-            return True
-        self.cut = level
+        return age_s <= self._budgets[level] and (after_brief or level < NORMAL)
+
+    def shut(self, level: int, now: float) -> None:
+        """A request of `level` had to be refused."""
+        if now >= self._cut_until or level < self.cut:
+            self.cut = level
         self._cut_until = now + self._interval_s
-        return False
