@@ -458,3 +458,30 @@ async def test_a_refused_handshake_is_closed_or_answered_with_the_problem(
         assert json.loads(sent[1]["body"])["type"] == "urn:holdfast:problem:unavailable"
     else:
         assert (sent, event.status) == (told, 403)
+
+
+@pytest.mark.parametrize(
+    ("ours_s", "asked", "remaining_s"),
+    [
+        (0.0, None, None),
+        (0.0, "1500", 1.5),
+        (10.0, None, 10.0),
+        (10.0, "1500", 1.5),
+        (1.0, "1500", 1.0),
+        (10.0, "soon", 10.0),
+    ],
+)
+async def test_the_deadline_is_ours_or_the_callers_whichever_is_sooner(
+    ours_s: float, asked: str | None, remaining_s: float | None
+) -> None:
+    seen: list[float | None] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        ctx = current_ctx()
+        assert ctx is not None
+        seen.append(ctx.remaining_s())
+        await answers()(scope, receive, send)
+
+    door = Door(app, config=Config(timeout_s=ours_s))
+    await door.get(headers=[] if asked is None else [("X-Request-Timeout-Ms", asked)])
+    assert seen == [remaining_s]

@@ -25,6 +25,7 @@ from holdfast.kernel.codec import cut_bytes
 from holdfast.kernel.context import Sources, enter, leave
 from holdfast.kernel.errors import Internal, Problem
 from holdfast.kernel.event import Event
+from holdfast.kernel.guard.deadline import HEADER, parse_timeout_ms
 from holdfast.kernel.ids import IdSource
 from holdfast.ports.services import Admission, Assignment, EventLog, Meter, Scope
 
@@ -35,7 +36,8 @@ logger = logging.getLogger("holdfast.edge")
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_NAMES = frozenset({b"traceparent", b"tracestate", b"x-request-id", b"x-correlation-id"})
+_TIMEOUT = HEADER.lower().encode()
+_NAMES = frozenset({b"traceparent", b"tracestate", b"x-request-id", b"x-correlation-id", _TIMEOUT})
 _WANTED = _NAMES | CREDENTIALS
 CLIENT_CLOSED = 499
 """The status written when the client left before any answer (nginx's convention; never sent)."""
@@ -83,6 +85,7 @@ class Edge:
         self.vary_alone = compression.types if compression is not None else {}
         self.short = len(str(compression.config.minimum_bytes)) - 1 if compression is not None else 0
         self._record_path = config.record_path
+        self._timeout_s = config.timeout_s or None
         self._record_client_ip = config.record_client_ip
         self._trusted = identities.trusted if identities is not None else Networks()
         # Whether every request meets a guard; otherwise only those that bring credentials do.
@@ -181,8 +184,13 @@ class Edge:
             client_ip=address if self._record_client_ip else "",
             sampled=self._sample_all or head_sampled(trace_id, self.config.sample_rate, None),
         )
+        timeout_s = self._timeout_s
         if found is not None:
             self._read(event, found)
+            if _TIMEOUT in found:
+                given_s = parse_timeout_ms(found[_TIMEOUT][-1])
+                if given_s is not None and (timeout_s is None or given_s < timeout_s):
+                    timeout_s = given_s
             if not CREDENTIALS.isdisjoint(found):
                 scope["holdfast.credentials"] = found
         return Passage(
@@ -194,6 +202,7 @@ class Edge:
             server_send=send,
             started_at=now,
             client_ip=address,
+            deadline=None if timeout_s is None else now + timeout_s,
         )
 
     def _read(self, event: Event, found: dict[bytes, list[bytes]]) -> None:

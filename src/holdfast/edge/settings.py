@@ -23,6 +23,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     stream_grace_s: Annotated[
         float, Meta(ge=0, description="at a stop, how long open streams have to end by themselves")
     ] = 2.0
+    timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="seconds a request may take in all: the deadline of every call it makes; 0: none. "
+            "A caller may ask for less with X-Request-Timeout-Ms",
+        ),
+    ] = 0.0
     problem_json: Annotated[
         bool, Meta(description="answer the app's unhandled exceptions as application/problem+json")
     ] = True
