@@ -90,7 +90,7 @@ return f
 _WRITE = _script(
     "write",
     """
--- S live; digest, data, version or '' -> fields as they are then | the version that stands in the way | nothing
+-- S live; digest, data, version or '' -> fields as they are then | the version in the way | nothing
 local f = read(KEYS[1])
 if not f then return false end
 if ARGV[3] ~= '' and ARGV[3] ~= f[4] then return tonumber(f[4]) end
@@ -171,9 +171,7 @@ class SessionStore:
         keys = (self._key(shard, digest), self._live(shard))
         return _record(await self._shared.script(_READ, keys, (digest, int(slide))))
 
-    async def write(
-        self, shard: str, digest: str, data: bytes, version: int | None
-    ) -> Record | int | None:
+    async def write(self, shard: str, digest: str, data: bytes, version: int | None) -> Record | int | None:
         """The record as it is then, or the version that stands in the way."""
         keys = (self._key(shard, digest), self._live(shard))
         said = await self._shared.script(_WRITE, keys, (digest, data, "" if version is None else version))
