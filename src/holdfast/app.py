@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast import __version__
 from holdfast.compose import compose, read_settings
@@ -25,11 +25,16 @@ from holdfast.edge.settings import Config as EdgeConfig
 from holdfast.edge.signals import SignalWatch
 from holdfast.ground import ServerConfig
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import NotFound, Problem
+from holdfast.kernel.errors import Misconfigured, NotFound, Problem
 from holdfast.kernel.room import Verb
 from holdfast.kernel.route import Route
 from holdfast.ports.services import Scope
 from holdfast.status import StatusReport
+
+if TYPE_CHECKING:
+    from holdfast.rooms.cache.engine.cache import CacheEngine
+    from holdfast.rooms.limits.engine.handles import Limits
+    from holdfast.rooms.resilience.engine.guards import Guards
 
 logger = logging.getLogger("holdfast")
 
@@ -108,6 +113,7 @@ class Holdfast:
                 admin_token=ground.root.admin_token.reveal(),
             ),
             compression=Compression(compress) if compress.enabled else None,
+            admission=ground.admission,
         )
 
     def _wrap(self, inner: App) -> App:
@@ -257,6 +263,32 @@ class Holdfast:
             if pending and self.ground.database is not None and self.ground.database.dialect != "sqlite":
                 errors.append(f"{len(pending)} migrations are pending: run `holdfast migrate`")
         return errors, warnings
+
+    @property
+    def cache(self) -> "CacheEngine":
+        """Answers kept for a while: `await hold.cache.get_or_set(key, load, kind="dashboard")`."""
+        found: CacheEngine = self._room("cache").cache
+        return found
+
+    @property
+    def limits(self) -> "Limits":
+        """Charge an action: `@hold.limits.limit("ai_generation")`, `await hold.limits.take(...)`."""
+        found: Limits = self._room("limits").limits
+        return found
+
+    @property
+    def resilience(self) -> "Guards":
+        """The guards of what this service calls: `await hold.resilience.guard("payments").call(...)`."""
+        found: Guards = self._room("resilience").guards
+        return found
+
+    def _room(self, name: str) -> Any:
+        """The room, as what it is; raises Misconfigured where it is not on, and says why not."""
+        room = self.ground.rooms.get(name)
+        if room is None:
+            reason = self.ground.skipped.get(name, "not part of this installation")
+            raise Misconfigured(f"the room {name} is not on: {reason}")
+        return room
 
     def verbs(self) -> list[Verb]:
         """Every command of every room."""

@@ -6,6 +6,7 @@ and `skipped` says why; a room that was asked for and cannot run stops the start
 
 import importlib
 import importlib.util
+import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from holdfast.kernel.config import ROOT, Settings, load_settings
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.room import Room
 
-ROOMS = ("telemetry", "recommend", "health", "console")
+ROOMS = ("telemetry", "resilience", "cache", "limits", "recommend", "health", "console")
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 
 
@@ -41,6 +42,55 @@ def _telemetry(ground: Ground) -> Room:
     return room
 
 
+def _resilience(ground: Ground) -> Room:
+    from holdfast.rooms.resilience.room import Config, ResilienceRoom
+
+    return ResilienceRoom(
+        ground.settings.section("resilience", Config),
+        clock=ground.clock,
+        meter=ground.meter,
+        log=ground.log,
+        supervisor=ground.supervisor,
+        shared=ground.shared,
+        sql=ground.sql,
+        rng=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
+    )
+
+
+def _cache(ground: Ground) -> Room:
+    from holdfast.rooms.cache.room import CacheRoom, Config
+
+    room = CacheRoom(
+        ground.settings.section("cache", Config),
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        shared=ground.shared,
+        ids=ground.ids,
+        data_dir=ground.data_dir,
+    )
+    ground.cache = room.cache
+    return room
+
+
+def _limits(ground: Ground) -> Room:
+    from holdfast.rooms.limits.room import Config, LimitsRoom
+
+    config = ground.settings.section("limits", Config)
+    room = LimitsRoom(
+        config,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        shared=ground.shared,
+        nodes=ground.workers,
+        rng=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
+    )
+    if config.enabled or config.shedding.enabled:
+        ground.admission = room.admission
+    return room
+
+
 def _recommend(ground: Ground) -> Room:
     _require("recommend", "numpy", "scipy")
     from holdfast.rooms.recommend.room import Config, RecommendRoom
@@ -54,6 +104,7 @@ def _recommend(ground: Ground) -> Room:
         ids=ground.ids,
         data_dir=ground.data_dir,
         supervisor=ground.supervisor,
+        cache=ground.cache,
     )
 
 
@@ -78,6 +129,9 @@ def _console(ground: Ground) -> Room:
 
 _BUILD: dict[str, Callable[[Ground], Room]] = {
     "telemetry": _telemetry,
+    "resilience": _resilience,
+    "cache": _cache,
+    "limits": _limits,
     "recommend": _recommend,
     "health": _health,
     "console": _console,
@@ -113,6 +167,7 @@ def all_sections() -> dict[str, type[Struct]]:
     from holdfast.edge.compress import Config as CompressConfig
     from holdfast.edge.identity import Config as IdentityConfig
     from holdfast.stores.config import Config as DatabaseConfig
+    from holdfast.stores.redis.config import Config as SharedConfig
 
     sections: dict[str, type[Struct]] = {
         ROOT: Config,
@@ -121,6 +176,7 @@ def all_sections() -> dict[str, type[Struct]]:
         "compression": CompressConfig,
         "identity": IdentityConfig,
         "database": DatabaseConfig,
+        "shared": SharedConfig,
     }
     for name in ROOMS:
         if room_is_here(name):
