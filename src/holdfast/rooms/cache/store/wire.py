@@ -17,9 +17,12 @@ from holdfast.rooms.cache.store.keys import SCHEMA, raw, text
 
 STORED, GIVEN_BACK, MARKED = "S", "G", "M"
 
-_HEADER = struct.Struct(">BBQQQdIII")
-"""Version, flags, born, fresh_at, stale_at (µs), load_s, length of the body, length of the array, CRC-32."""
-HEADER_BYTES = _HEADER.size
+_HEADER = struct.Struct(">BBQQQdII")
+"""Version, flags, born, fresh_at, stale_at (µs), load_s, length of the body, length of the array."""
+_SUM = struct.Struct(">I")
+"""CRC-32 of all the rest."""
+_SUM_AT = _HEADER.size
+HEADER_BYTES = _SUM_AT + _SUM.size
 _BYTES, _NEGATIVE, _NO_BODY, _ZLIB, _ZSTD = 1, 2, 4, 8, 16
 _STAMP_DIGITS = 16
 
@@ -65,25 +68,27 @@ def encode_entry(entry: Entry, life: Life, compress_above: int | None) -> bytes:
         if len(packed) < length * 0.9:
             flags, body = flags | flag, packed
     meta = _encode((raw(entry.key), entry.kind, [raw(tag) for tag in entry.tags]))
-    total = zlib.crc32(body, zlib.crc32(meta))
     stale_at = life.at(entry.stale_until)
     head = _HEADER.pack(
         *(SCHEMA, flags, entry.born, life.at(entry.fresh_until), stale_at),
-        *(entry.load_s, length, len(meta), total),
+        *(entry.load_s, length, len(meta)),
     )
-    return b"".join((head, meta, body))
+    total = zlib.crc32(body, zlib.crc32(meta, zlib.crc32(head)))
+    return b"".join((head, _SUM.pack(total), meta, body))
 
 
 def decode_entry(blob: object, key: str, life: Life, max_bytes: int) -> Entry:
     """The entry with `body` set and `value` None. Raises Poisoned, Unreadable."""
     if not isinstance(blob, bytes) or len(blob) < HEADER_BYTES or blob[0] != SCHEMA:
         raise Poisoned("not of this schema")
-    _, flags, born, fresh_at, stale_at, load_s, length, meta_length, total = _HEADER.unpack_from(blob)
+    _, flags, born, fresh_at, stale_at, load_s, length, meta_length = _HEADER.unpack_from(blob)
     start = HEADER_BYTES + meta_length
-    if zlib.crc32(memoryview(blob)[HEADER_BYTES:]) != total or length > max_bytes:
+    view = memoryview(blob)
+    total = zlib.crc32(view[HEADER_BYTES:], zlib.crc32(view[:_SUM_AT]))
+    if total != _SUM.unpack_from(blob, _SUM_AT)[0] or length > max_bytes:
         raise Poisoned("damaged")
     try:
-        name, kind, tags = _decode_meta(memoryview(blob)[HEADER_BYTES:start])
+        name, kind, tags = _decode_meta(view[HEADER_BYTES:start])
         found, names = text(name), tuple([text(tag) for tag in tags]) if tags else ()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Poisoned(str(error)) from None
