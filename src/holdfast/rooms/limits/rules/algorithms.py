@@ -20,8 +20,10 @@ import msgspec
 
 from holdfast.rooms.limits.rules.charge import GCRA, SLIDING_COUNTER, SLIDING_WINDOW, Limit, Verdict
 
-TOLERANCE_S = 1e-9
-"""What rounding may add to a sum of intervals before it counts as a debt."""
+TOLERANCE_S = 1e-7
+"""What rounding may add to a sum of times before it counts: stamps are meant to the microsecond."""
+_TOLERANCE = 1e-9
+"""The same in units, where counts are weighted."""
 
 
 class Log:
@@ -132,7 +134,7 @@ def window_pay(limit: Limit, state: Log | None, now: float, cost: int) -> Log:
 
 
 def _forget(state: Log, now: float) -> None:
-    calls, edge = state.calls, now - state.window_s
+    calls, edge = state.calls, now - state.window_s + TOLERANCE_S
     while calls and calls[0][0] <= edge:
         state.used -= calls.popleft()[1]
 
@@ -146,8 +148,8 @@ def counter_decide(limit: Limit, state: Counter | None, now: float, cost: int) -
     index, elapsed_s = _position(now, window_s)
     previous, current = _rolled(state, index)
     estimate = previous * (1 - elapsed_s / window_s) + current
-    if estimate + cost <= capacity + TOLERANCE_S:
-        left = int(capacity - estimate - cost + TOLERANCE_S)
+    if estimate + cost <= capacity + _TOLERANCE:
+        left = int(capacity - estimate - cost + _TOLERANCE)
         return Verdict(True, left, _drained_s(previous, current + cost, window_s, elapsed_s))
     room = capacity - cost
     if room < 0:
@@ -156,7 +158,7 @@ def counter_decide(limit: Limit, state: Counter | None, now: float, cost: int) -
         wait_s = window_s * (1 - (room - current) / previous) - elapsed_s
     else:
         wait_s = window_s * (2 - room / current) - elapsed_s
-    left = max(0, int(capacity - estimate + TOLERANCE_S))
+    left = max(0, int(capacity - estimate + _TOLERANCE))
     return Verdict(False, left, _drained_s(previous, current, window_s, elapsed_s), wait_s)
 
 

@@ -62,6 +62,7 @@ def refusal(limit: Limit, verdict: Verdict, *, at_once: int, reduced: bool) -> T
         return kind(
             f"{limit.name} allows {often}; this asks for more than it ever allows at once",
             hint=f"ask for at most {at_once} units in one go",
+            retryable=False,
             **members,
         )
     wait_s = math.ceil(verdict.retry_after_s)
