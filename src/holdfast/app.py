@@ -33,6 +33,8 @@ from holdfast.status import StatusReport
 
 if TYPE_CHECKING:
     from holdfast.rooms.cache.engine.cache import CacheEngine
+    from holdfast.rooms.cache.engine.responses import Responses
+    from holdfast.rooms.cache.engine.sessions import Sessions
     from holdfast.rooms.limits.engine.handles import Limits
     from holdfast.rooms.resilience.engine.guards import Guards
 
@@ -267,7 +269,19 @@ class Holdfast:
     @property
     def cache(self) -> "CacheEngine":
         """Answers kept for a while: `await hold.cache.get_or_set(key, load, kind="dashboard")`."""
-        found: CacheEngine = self._room("cache").cache
+        found: CacheEngine = self._room("cache").engine
+        return found
+
+    @property
+    def sessions(self) -> "Sessions":
+        """Who is logged in, on every node: `await hold.sessions.create(user_id)`."""
+        found: Sessions = self._room("cache").sessions
+        return found
+
+    @property
+    def responses(self) -> "Responses":
+        """What browsers and CDNs may keep: `hold.responses.respond(kind="dashboard", public=True)`."""
+        found: Responses = self._room("cache").responses
         return found
 
     @property

@@ -69,7 +69,7 @@ def _cache(ground: Ground) -> Room:
         ids=ground.ids,
         data_dir=ground.data_dir,
     )
-    ground.cache = room.cache
+    ground.cache = room.engine
     return room
 
 
