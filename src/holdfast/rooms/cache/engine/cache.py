@@ -259,6 +259,14 @@ class CacheEngine:
             return None
         return entry
 
+    def is_plain(self, entry: Entry) -> bool:
+        """Whether a hit on it needs no second look: no early refresh, no value decoded for the caller."""
+        return self._now() < entry.plain_until
+
+    def hit(self, entry: Entry) -> Any:
+        """The value of an entry that is fresh and plain, counted."""
+        return self._asking.give(entry, None)
+
     def peek(self, key: str) -> Entry | None:
         """What lies under the key, fresh or not, without counting or changing anything."""
         return self._entries.get(key)

@@ -151,7 +151,8 @@ class Loader:
         except SharedDown:
             return Word.ALONE
         if isinstance(claimed, Lease):
-            flight.born = max(flight.born, claimed.born)
+            # By the server's clock, even where ours is ahead: markers bear its stamps too.
+            flight.born = claimed.born
             return claimed
         if claimed is None:
             return Word.ELSEWHERE

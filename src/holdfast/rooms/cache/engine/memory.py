@@ -5,7 +5,7 @@ from threading import Lock
 
 from holdfast.kernel.errors import Misconfigured
 from holdfast.rooms.cache.rules.entry import Entry
-from holdfast.rooms.cache.rules.eviction import Policy, S3Fifo
+from holdfast.rooms.cache.rules.eviction import Policy, SiftedFifo
 from holdfast.rooms.cache.rules.kinds import Kind
 from holdfast.rooms.cache.rules.settings import Config
 
@@ -33,7 +33,7 @@ class Memory:
         self,
         config: Config,
         kinds: Mapping[str, Kind],
-        policy: Callable[[int, int], Policy] = S3Fifo,
+        policy: Callable[[int, int], Policy] = SiftedFifo,
     ) -> None:
         self.entries: dict[str, Entry] = {}
         self._lock = Lock()

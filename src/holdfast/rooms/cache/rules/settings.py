@@ -5,7 +5,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from holdfast.rooms.cache.rules.headers import Rule
 from holdfast.rooms.cache.rules.kinds import KindSettings
+from holdfast.rooms.cache.rules.sessions import SessionSettings
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -45,6 +47,27 @@ class Config(msgspec.Struct, frozen=True):
     sweep_s: Annotated[
         float, Meta(gt=0, description="seconds between two looks for entries that have ended")
     ] = 1.0
+    namespace: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9_.-]+$",
+            description="first part of the cache's keys in the shared store; who shares it shares the cache",
+        ),
+    ] = "holdfast"
+    lease_s: Annotated[
+        float,
+        Meta(ge=0.5, le=60, description="seconds after which another node may load when the first is gone"),
+    ] = 3.0
+    journal_bytes: Annotated[
+        int,
+        Meta(ge=0, description="bytes of writes kept for the shared store while it is away, in memory"),
+    ] = 16 << 20
+    responses: Annotated[
+        list[Rule], Meta(description="addresses whose answers browsers and CDNs may keep, and how")
+    ] = []
+    sessions: Annotated[
+        SessionSettings, Meta(description="how long sessions live, how large they are and how many")
+    ] = SessionSettings()
     kinds: Annotated[
         dict[str, KindSettings],
         Meta(description="kinds of entries by name, each with its time to live and its part of the memory"),

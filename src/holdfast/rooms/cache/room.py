@@ -1,0 +1,126 @@
+"""Wiring of the cache room."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.ids import IdSource
+from holdfast.kernel.room import Check, Finding, Room
+from holdfast.kernel.tasks import Supervisor
+from holdfast.ports.services import Meter
+from holdfast.ports.shared import Shared
+from holdfast.rooms.cache.engine.cache import CacheEngine
+from holdfast.rooms.cache.engine.responses import Responses
+from holdfast.rooms.cache.engine.sessions import Sessions
+from holdfast.rooms.cache.engine.shared import SharedTier
+from holdfast.rooms.cache.engine.sync import SyncCache
+from holdfast.rooms.cache.engine.upkeep import Upkeep
+from holdfast.rooms.cache.engine.warmup import Warmup
+from holdfast.rooms.cache.rules.entry import HybridClock
+from holdfast.rooms.cache.rules.settings import Config as Config
+
+
+class CacheRoom(Room):
+    """Answers kept in process, shared with other nodes where there is a shared store, and told to browsers.
+
+    `cache` implements the port Cache. Without `shared` every process is on its own.
+    """
+
+    name: ClassVar[str] = "cache"
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        meter: Meter,
+        supervisor: Supervisor,
+        shared: Shared | None,
+        ids: IdSource,
+        data_dir: Path | None = None,
+    ) -> None:
+        self.config = config
+        self._supervisor = supervisor
+        order = HybridClock()
+        rng = Random(ids.bits(64))  # noqa: S311 - spreads times, guards nothing
+        self.cache = CacheEngine(
+            config,
+            clock=clock,
+            meter=meter,
+            rng=rng,
+            order=order,
+            now_us=None if shared is None else shared.clock_us,
+        )
+        self.tier: SharedTier | None = None
+        if shared is not None:
+            self.tier = SharedTier(
+                shared,
+                hears=self.cache,
+                clock=clock,
+                rng=rng,
+                node_id=ids.span_id(),
+                namespace=config.namespace,
+                stamps=order,
+                lease_s=config.lease_s,
+                max_value_bytes=config.max_value_bytes,
+                journal_bytes=config.journal_bytes,
+            )
+            self.cache.connect(self.tier)
+        all_kinds = self.cache.keeper.kinds
+        self.sessions = Sessions(
+            config.sessions,
+            all_kinds=all_kinds,
+            clock=clock,
+            meter=meter,
+            shared=shared,
+            namespace=config.namespace,
+        )
+        self.responses = Responses(config.responses, all_kinds)
+        file = None if data_dir is None else data_dir / "cache-hot-keys.json"
+        self.warmup = Warmup(
+            self.cache, file=file, limit=config.warm_keys, concurrency=config.warm_concurrency
+        )
+        self._upkeep = Upkeep(self.cache, self.sessions, self.warmup, sweep_s=config.sweep_s)
+        self._is_running = False
+
+    async def start(self) -> None:
+        """Join the others and begin to warm up; waits for neither."""
+        if self._is_running:
+            return
+        self._is_running = True
+        if self.tier is not None:
+            await self.tier.start()
+        self._upkeep.start(self._supervisor)
+
+    async def stop(self) -> None:
+        """Write down the hot keys, end the loads, say to the others what is still unsaid."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        await self.warmup.remember()
+        await self.cache.stop()
+        if self.tier is not None:
+            await self.tier.stop()
+        self.cache.export.flush()
+
+    def sync(self) -> SyncCache:
+        """The cache for threads; call it on the loop that runs now."""
+        return SyncCache(self.cache, asyncio.get_running_loop())
+
+    def checks(self) -> Sequence[Check]:
+        return (Check("cache", self._ask),)
+
+    def stats(self) -> Mapping[str, Any]:
+        """What both tiers hold and have counted."""
+        found = self.cache.stats()
+        if self.tier is not None:
+            found["shared"] = self.tier.state()
+        return found
+
+    async def _ask(self) -> Finding:
+        if self.cache.keeper.is_cut_off:
+            return Finding("degraded", "nothing is heard from other nodes: memory only", self.stats())
+        return Finding(facts=self.stats())
