@@ -26,7 +26,7 @@ from holdfast.rooms.cache.rules.settings import Config as Config
 class CacheRoom(Room):
     """Answers kept in process, shared with other nodes where there is a shared store, and told to browsers.
 
-    `cache` implements the port Cache. Without `shared` every process is on its own.
+    `engine` implements the port Cache. Without `shared` every process is on its own.
     """
 
     name: ClassVar[str] = "cache"
@@ -46,7 +46,7 @@ class CacheRoom(Room):
         self._supervisor = supervisor
         order = HybridClock()
         rng = Random(ids.bits(64))  # noqa: S311 - spreads times, guards nothing
-        self.cache = CacheEngine(
+        self.engine = CacheEngine(
             config,
             clock=clock,
             meter=meter,
@@ -58,7 +58,7 @@ class CacheRoom(Room):
         if shared is not None:
             self.tier = SharedTier(
                 shared,
-                hears=self.cache,
+                hears=self.engine,
                 clock=clock,
                 rng=rng,
                 node_id=ids.span_id(),
@@ -68,8 +68,8 @@ class CacheRoom(Room):
                 max_value_bytes=config.max_value_bytes,
                 journal_bytes=config.journal_bytes,
             )
-            self.cache.connect(self.tier)
-        all_kinds = self.cache.keeper.kinds
+            self.engine.connect(self.tier)
+        all_kinds = self.engine.keeper.kinds
         self.sessions = Sessions(
             config.sessions,
             all_kinds=all_kinds,
@@ -81,9 +81,9 @@ class CacheRoom(Room):
         self.responses = Responses(config.responses, all_kinds)
         file = None if data_dir is None else data_dir / "cache-hot-keys.json"
         self.warmup = Warmup(
-            self.cache, file=file, limit=config.warm_keys, concurrency=config.warm_concurrency
+            self.engine, file=file, limit=config.warm_keys, concurrency=config.warm_concurrency
         )
-        self._upkeep = Upkeep(self.cache, self.sessions, self.warmup, sweep_s=config.sweep_s)
+        self._upkeep = Upkeep(self.engine, self.sessions, self.warmup, sweep_s=config.sweep_s)
         self._is_running = False
 
     async def start(self) -> None:
@@ -101,26 +101,26 @@ class CacheRoom(Room):
             return
         self._is_running = False
         await self.warmup.remember()
-        await self.cache.stop()
+        await self.engine.stop()
         if self.tier is not None:
             await self.tier.stop()
-        self.cache.export.flush()
+        self.engine.export.flush()
 
     def sync(self) -> SyncCache:
         """The cache for threads; call it on the loop that runs now."""
-        return SyncCache(self.cache, asyncio.get_running_loop())
+        return SyncCache(self.engine, asyncio.get_running_loop())
 
     def checks(self) -> Sequence[Check]:
         return (Check("cache", self._ask),)
 
     def stats(self) -> Mapping[str, Any]:
         """What both tiers hold and have counted."""
-        found = self.cache.stats()
+        found = self.engine.stats()
         if self.tier is not None:
             found["shared"] = self.tier.state()
         return found
 
     async def _ask(self) -> Finding:
-        if self.cache.keeper.is_cut_off:
+        if self.engine.keeper.is_cut_off:
             return Finding("degraded", "nothing is heard from other nodes: memory only", self.stats())
         return Finding(facts=self.stats())
