@@ -24,8 +24,10 @@ class Lease(msgspec.Struct, frozen=True):
 class Remote(Protocol):
     """The second tier: one for all nodes."""
 
-    is_up: bool
-    """False: do not wait for it; every node is on its own."""
+    @property
+    def is_up(self) -> bool:
+        """False: do not wait for it; every node is on its own."""
+        ...
 
     async def fetch(self, keys: Sequence[str]) -> list[Entry | None]:
         """What is there and not dead, in the order asked, in one round trip."""
