@@ -62,6 +62,8 @@ class Batches:
         self._open: dict[tuple[Charge, ...], Batch] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failing = False
+        self.under_way = 0
+        """Calls that have not been answered."""
         self.calls = 0
         """Round trips asked for."""
         self.refused = 0
@@ -131,12 +133,14 @@ class Batches:
             arguments += track.numbers.fields(charge.cost, owed, want)
         batch.sent_us = now_us
         self.calls += 1
+        self.under_way += 1
         script = script_of([track.numbers.form for track in batch.tracks])
         call = asyncio.ensure_future(self._shared.script(script, keys, arguments))
         call.add_done_callback(partial(self._answered, batch))
         return call
 
     def _answered(self, batch: Batch, call: asyncio.Future[Any]) -> None:
+        self.under_way -= 1
         for track in batch.tracks:
             track.leasing = False
         error = asyncio.CancelledError() if call.cancelled() else call.exception()
@@ -169,6 +173,7 @@ class Batches:
             track = batch.tracks[reply[1]]
             track.refused_until_us = batch.sent_us + reply[2]
             track.refused_cost = batch.charges[reply[1]].cost
+            track.refused_left = reply[3 + reply[1] * ANSWERS]
 
     def _failed(self, batch: Batch, error: BaseException) -> None:
         """No exception reaches a caller: this node decides by its share."""

@@ -33,6 +33,7 @@ class Track:
         "numbers",
         "rate",
         "refused_cost",
+        "refused_left",
         "refused_until_us",
         "seeded",
         "since_us",
@@ -53,6 +54,7 @@ class Track:
         """A lease was asked for and has not been answered."""
         self.refused_until_us = 0
         self.refused_cost = 0
+        self.refused_left = 0
         self.seeded = True
         """Whether the count of an outage knows what the shared one said last."""
 
@@ -182,4 +184,5 @@ class Tracks:
 def _refusal(track: Track, index: int, now_us: int) -> Verdict:
     reset_us = max(track.full_at_us, track.refused_until_us) - now_us
     wait_us = track.refused_until_us - now_us
-    return Verdict(False, track.left(now_us), reset_us / 1e6, wait_us / 1e6, index, "remembered")
+    left = track.left(now_us) if track.numbers.form == "g" else track.refused_left
+    return Verdict(False, left, reset_us / 1e6, wait_us / 1e6, index, "remembered")

@@ -17,6 +17,8 @@ from holdfast.rooms.limits.rules.leasing import Sharing
 
 _SETTLED_AT_ONCE = 256
 _SILENT_BEATS = 3
+_RETRY_S = 1.0
+"""About how long after a failed call what it left to tell is told."""
 
 
 class SharedLedger:
@@ -146,7 +148,10 @@ class SharedLedger:
         return int(self._monotonic() * 1e6)
 
     def _by_share(self, charges: Sequence[Charge]) -> Verdict:
-        return self._alone.charge(charges, self._now_us())
+        """For a call that failed: another node of a cluster, or the next call, may do well all the same."""
+        verdict = self._alone.charge(charges, self._now_us())
+        self._settle_after(_RETRY_S * (0.5 + self._rng.random()))
+        return verdict
 
     def _is_apart(self, now_us: int) -> bool:
         """Whether this node decides by its share: while the store is away, and a moment of its own longer."""
@@ -229,9 +234,12 @@ class SharedLedger:
         paid: list[Charge] = []
         best: Verdict | None = None
         passed = False
+        waiter = first
         try:
             for group in groups:
-                verdict = await (first if group is groups[0] else self._batches.join(group))
+                if group is not groups[0]:
+                    waiter = self._batches.join(group)
+                verdict = await waiter
                 verdict.index = _index(charges, group, verdict.index)
                 if not verdict.allowed:
                     return verdict
@@ -241,6 +249,8 @@ class SharedLedger:
             passed = True
         finally:
             if not passed:
+                if _was_paid(waiter) and group[0] not in paid:
+                    paid += group  # answered, and the caller was cancelled before it heard
                 if paid:
                     self.refund(paid)
                 for track, mark, cost in taken:
@@ -262,6 +272,10 @@ class SharedLedger:
 
 def _is_cluster(shared: Shared) -> bool:
     return bool(shared.state().get("topology") == "cluster")
+
+
+def _was_paid(waiter: Waiter) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.result().allowed
 
 
 def _index(charges: Sequence[Charge], group: Sequence[Charge], index: int) -> int:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 
-class Sharing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Sharing(msgspec.Struct, frozen=True):
     """How the nodes share the limits."""
 
     lease_hold_s: Annotated[
