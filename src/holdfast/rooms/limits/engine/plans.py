@@ -64,9 +64,7 @@ class Plans:
         self._book = book
         self._lines: dict[tuple[Any, ...], Line] = {}
         self._by_rule: dict[RouteRule | None, Plan] = {}
-        self.lines_of_action: dict[str, list[Line]] = {
-            name: self.lines_of(name) for name in policies if limited
-        }
+        self.lines_of_action: dict[str, list[Line]] = {name: self.lines_of(name) for name in policies}
 
     def find(self, path: str) -> Plan:
         """The plan at `path`, worked out and remembered."""
