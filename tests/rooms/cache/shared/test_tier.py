@@ -160,7 +160,7 @@ async def test_what_is_loaded_or_set_after_an_invalidation_is_kept(pair, scope, 
 async def test_a_newer_value_is_never_overwritten_by_an_older_one(pair):
     a, b = pair
     lease = await a.tier.claim("k")
-    born = b.stamp() + 10_000
+    born = b.stamp() + 1_000_000
     assert await b.tier.store([b.entry("k", b"set", born=born)])
     assert not await a.tier.store([a.entry("k", b"loaded", born=lease.born)], lease)
     assert await a.body("k") == b"set"
