@@ -107,6 +107,23 @@ async def test_a_channel_left_and_joined_again_in_one_breath(shared: RedisShared
     assert one.told == ["joined"]
 
 
+async def test_a_confirmation_of_an_earlier_subscription_is_not_taken_for_a_later_one(
+    shared: RedisShared,
+) -> None:
+    first, left, last = Ears(), Ears(), Ears()
+    shared.subscribe("other", first)
+    await until(lambda: first.told)
+    shared.subscribe("c", left)()
+    stop = shared.subscribe("c", last)
+    await until(lambda: last.told)
+    # Whoever was told `joined` hears everything from then on: the earlier UNSUBSCRIBE lies behind.
+    for i in range(20):
+        await shared.call("PUBLISH", "c", i)
+    await until(lambda: last.told == ["joined", *(b"%d" % i for i in range(20))])
+    assert left.told == []
+    stop()
+
+
 async def test_a_listener_that_fails_does_not_deafen_the_others(shared: RedisShared) -> None:
     class Faulty(Ears):
         def heard(self, payload: bytes) -> None:
@@ -188,6 +205,16 @@ async def test_before_the_start_and_after_the_stop_calls_raise(redis_database: s
         await shared.stop()
         with pytest.raises(SharedDown):
             await waits
+
+
+async def test_bytes_of_one_turn_are_bounded_too(own_redis: ValkeyServer, open_driver: Open) -> None:
+    shared = await open_driver(own_redis.url, max_unsent_mb=20.0, **PATIENT)
+    calls = [shared.call("SET", f"k{i}", b"x" * 5_000_000) for i in range(30)]
+    replies = await asyncio.gather(*calls, return_exceptions=True)
+    assert replies[:4] == [b"OK"] * 4
+    assert all(isinstance(reply, SharedDown) for reply in replies[5:])
+    assert "unsent bytes" in str(replies[-1])
+    assert await shared.call("SET", "key", "x") == b"OK"
 
 
 @pytest.mark.parametrize("in_order", [True, False])

@@ -1,5 +1,6 @@
 """Ways to a server: TLS, unix sockets, credentials from the settings."""
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from holdfast.kernel.config import Secret
 from holdfast.kernel.errors import Misconfigured
+from holdfast.ports.shared import SharedDown
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config
 from tests.shared_servers import ValkeyServer, wait_until
@@ -71,6 +73,38 @@ async def test_over_a_unix_socket(socket_server: ValkeyServer, open_driver: Open
     shared = await open_driver(f"redis+unix://{tmp_path}/저장소.sock?db=3", **PATIENT)
     assert await shared.call("SET", "key", "x") == b"OK"
     assert socket_server.info("keyspace")["db3"].startswith("keys=1")
+
+
+async def test_a_server_that_greets_and_leaves_is_tried_again(open_driver: Open) -> None:
+    accepted = 0
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"%1\r\n+proto\r\n:3\r\n+PONG\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    shared = await open_driver(f"redis://127.0.0.1:{port}", **PATIENT)
+    await until(lambda: accepted >= 4)
+    await until(lambda: not shared.is_up)
+    with pytest.raises(SharedDown):
+        await shared.call("GET", "key")
+    server.close()
+
+
+async def test_a_server_older_than_the_protocol_is_named(open_driver: Open) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"-ERR unknown command 'HELLO'\r\n+PONG\r\n")
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    shared = await open_driver(f"redis://127.0.0.1:{port}", **PATIENT)
+    assert "Redis 6" in shared.state()["problem"]
+    server.close()
 
 
 async def test_credentials_and_name_come_from_the_settings(

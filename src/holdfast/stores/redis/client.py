@@ -88,13 +88,13 @@ class RedisShared:
         await self._subscriptions.close()
         await topology.close()
         self._wire = None
-        self._turn(False)
+        self.is_up = False
 
     def _forget(self) -> None:
         """The loop that owned the connections has ended: they cannot be closed in order any more."""
         self._topology = self._wire = None
         self._subscriptions.forget()
-        self._turn(False)
+        self.is_up = False
 
     def _open(self) -> Topology:
         target = self._target

@@ -77,6 +77,8 @@ class Dial:
         except BaseException:
             wire.drop("the greeting failed")
             raise
+        if wire.ended:  # lost between its last reply and now; nobody would hear of it again
+            raise OSError(wire.ended)
         wire.settle(self.limits)
         return wire
 
@@ -130,7 +132,8 @@ def _judge(address: Address, replies: Sequence[Any]) -> None:
         if isinstance(reply, SharedRefused):
             code, said = code_of(reply), str(reply)
             if code in _REJECTED or (code == "ERR" and any(word in said for word in _REJECTED_ERR)):
-                raise Rejected(f"{address} refuses us: {said}")
+                old = "; Redis 6, Valkey or later is needed" if "HELLO" in said else ""
+                raise Rejected(f"{address} refuses us: {said}{old}")
             raise SharedDown(f"{address} is not ready: {said}")
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from holdfast.ports.shared import Listener, SharedDown, SharedRefused
-from holdfast.stores.redis.dial import Dial
+from holdfast.stores.redis.dial import Dial, ask_all
 from holdfast.stores.redis.lane import Pauses
 from holdfast.stores.redis.replies import Rejected, Sink
 from holdfast.stores.redis.topology import Topology
@@ -20,14 +21,13 @@ _LEAST_BUDGET_S = 0.3
 
 
 class _Channel:
-    """Who hears one channel. Confirmations are counted: one of an earlier SUBSCRIBE says nothing."""
+    """Who hears one channel, and who of them was told so."""
 
-    __slots__ = ("expected", "joined", "listeners")
+    __slots__ = ("joined", "listeners")
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
         self.joined: set[int] = set()
-        self.expected = 0
 
 
 class _Pulse(Sink):
@@ -54,6 +54,8 @@ class Subscriptions:
         self._dial = dial
         self._rng = rng
         self._channels: dict[bytes, _Channel] = {}
+        self._expected: Counter[bytes] = Counter()
+        """Confirmations to come, by channel: one of an earlier SUBSCRIBE says nothing of a later."""
         self._wire: Wire | None = None
         self._end: asyncio.Future[str] | None = None
         self._topology: Topology | None = None
@@ -94,8 +96,7 @@ class Subscriptions:
         entry.listeners.append(listener)
         if self._wire is not None:
             # One more SUBSCRIBE for a second listener, too: its `joined` comes when the server says so.
-            entry.expected += 1
-            self._wire.post(("SUBSCRIBE", name))
+            self._join(self._wire, name)
         elif self._topology is not None:
             self._begin()
 
@@ -131,21 +132,24 @@ class Subscriptions:
     def pushed(self, wire: Wire, message: list[Any]) -> None:
         kind, name = message[0], message[1]
         entry = self._channels.get(name)
-        if entry is None:
-            return
         if kind == b"message":
-            for listener in list(entry.listeners):
+            for listener in list(entry.listeners) if entry is not None else ():
                 _safely(listener.heard, message[2])
-        elif kind == b"subscribe" and wire is self._wire:
-            entry.expected -= 1
-            if entry.expected == 0:
-                for listener in [each for each in entry.listeners if id(each) not in entry.joined]:
-                    entry.joined.add(id(listener))
-                    _safely(listener.joined)
+        elif kind == b"subscribe":
+            self._expected[name] -= 1
+            if entry is None or self._expected[name]:
+                return
+            for listener in [each for each in entry.listeners if id(each) not in entry.joined]:
+                entry.joined.add(id(listener))
+                _safely(listener.joined)
+
+    def _join(self, wire: Wire, name: bytes) -> None:
+        self._expected[name] += 1
+        wire.post(("SUBSCRIBE", name))
 
     def _cut_off(self) -> None:
         for entry in list(self._channels.values()):
-            was, entry.joined, entry.expected = entry.joined, set(), 0
+            was, entry.joined = entry.joined, set()
             for listener in [each for each in entry.listeners if id(each) in was]:
                 _safely(listener.cut_off)
 
@@ -178,17 +182,35 @@ class Subscriptions:
         wire = await self._dial.open(await topology.somewhere(), self)
         budget_s = max(self._dial.limits.budget_s, _LEAST_BUDGET_S)
         wire.settle(self._dial.limits._replace(budget_s=budget_s))
+        try:
+            await _look_well(wire, topology)
+        except BaseException:
+            wire.drop("nobody listens to it")
+            raise
         self._end = asyncio.get_running_loop().create_future()
         self._wire = wire
         self.opened += 1
         self.problem = ""
-        for name, entry in self._channels.items():
-            entry.expected = 1
-            wire.post(("SUBSCRIBE", name))
-        pauses.reset()
-        while not self._end.done():
+        self._expected.clear()
+        for name in self._channels:
+            self._join(wire, name)
+        while True:
             wire.beat(_Pulse(wire, topology), topology.heartbeat)
             await asyncio.wait([self._end], timeout=self._dial.config.heartbeat_s)
+            if self._end.done():
+                return
+            pauses.reset()
+
+
+async def _look_well(wire: Wire, topology: Topology) -> None:
+    """Whether this node is worth listening to, before anyone is told that the subscription stands."""
+    (reply,) = await ask_all(wire, [topology.heartbeat])
+    if isinstance(reply, SharedRefused):
+        raise Rejected(f"the node refuses us: {reply}")
+    if not topology.is_well(reply):
+        raise OSError("the node has lost its place in the topology")
+    if wire.ended:
+        raise OSError(wire.ended)
 
 
 def _safely(told: Callable[..., None], *what: Any) -> None:

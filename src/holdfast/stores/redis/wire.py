@@ -67,9 +67,10 @@ class Wire(asyncio.Protocol):
         self._transport: Any = None
         self._waiting: deque[tuple[Any, Any]] = deque()
         self._most = limits.max_waiting
+        self._most_unsent = limits.max_unsent_bytes
         self._out: list[bytes] = []
         self._unsent = 0
-        self._full = False
+        self._full = self._paused = False
         self._flushing = False
         self._answered = 0
         self._writes: deque[tuple[int, float]] = deque()
@@ -111,6 +112,8 @@ class Wire(asyncio.Protocol):
         self._out.append(packed)
         self._waiting.append((future, command))
         self._unsent += len(packed)
+        if self._unsent > self._most_unsent:
+            self._full = True
         if not self._flushing:
             self._flushing = True
             self._call_soon(self._flush)
@@ -139,6 +142,8 @@ class Wire(asyncio.Protocol):
     def _enqueue(self, packed: bytes, sink: Any, sent: Any) -> None:
         self._out.append(packed)
         self._unsent += len(packed)
+        if self._unsent > self._most_unsent:
+            self._full = True
         if sink is not None:
             self._waiting.append((sink, sent))
         if not self._flushing:
@@ -150,6 +155,7 @@ class Wire(asyncio.Protocol):
         if self.ended:
             return
         out = self._out
+        self._full = self._paused
         self._transport.write(out[0] if len(out) == 1 else b"".join(out))
         out.clear()
         self._written += self._unsent
@@ -164,7 +170,8 @@ class Wire(asyncio.Protocol):
         return Failed(self._why_full())
 
     def _why_full(self) -> str:
-        return self.ended or f"{len(self._waiting)} commands wait for it already"
+        held = self._unsent + self._transport.get_write_buffer_size() if not self.ended else 0
+        return self.ended or f"{len(self._waiting)} commands and {held} unsent bytes wait for it already"
 
     # -- replies in ------------------------------------------------------------------------------
 
@@ -267,9 +274,10 @@ class Wire(asyncio.Protocol):
         transport.set_write_buffer_limits(high=self.limits.max_unsent_bytes)
 
     def pause_writing(self) -> None:
-        self._full = True
+        self._full = self._paused = True
 
     def resume_writing(self) -> None:
+        self._paused = False
         self._full = bool(self.ended)
 
     def connection_lost(self, exc: Exception | None) -> None:
