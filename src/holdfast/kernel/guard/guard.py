@@ -82,7 +82,6 @@ class Guard:
         self.name = name
         self.timeout_s = INF if timeout_s is None else timeout_s
         self.timeouts = timeouts or Timeouts()
-        self.retry = retry
         self.breaker = Breaker(breaker)
         self.bulkhead = Bulkhead(name, bulkhead)
         self.budget = budget or Budget()
@@ -101,8 +100,13 @@ class Guard:
         self._now = self.clock.monotonic
         self._sleep = sleep
         self._chance = chance
-        self._matches = matcher(retry.on) if retry else None
+        self.set_retry(retry)
         self._entered: dict[asyncio.Task[Any], list[tuple[Passing, Course]]] = {}
+
+    def set_retry(self, retry: Retry | None) -> None:
+        """Retry by these rules from now on; None retries nothing."""
+        self.retry = retry
+        self._matches = matcher(retry.on) if retry else None
 
     # -- the ways in -----------------------------------------------------------------------------
 

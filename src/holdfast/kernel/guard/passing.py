@@ -65,7 +65,7 @@ class Passing:
             if breaker.probes(ticket):
                 course.breaker = STATES[breaker.state]
                 if guard.sharing is not None:
-                    await _lease_for_all(guard, ticket)
+                    ticket = await _lease_for_all(guard, ticket)
             ends = min(course.until, clock.monotonic() + guard.attempt_s)
             limit = guard.expiry.enter(ends) if ends != INF else None
         except BaseException:
@@ -146,8 +146,11 @@ async def _permit(guard: "Guard", course: Course, now: float) -> None:
         raise
 
 
-async def _lease_for_all(guard: "Guard", ticket: int) -> None:
-    """Ask whether the probe is ours among all processes; raises CircuitOpen when another has it."""
+async def _lease_for_all(guard: "Guard", ticket: int) -> int:
+    """Ask whether the probe is ours among all processes; the ticket to go on with.
+
+    Raises CircuitOpen when another has it. When others have closed it meanwhile, the call is an ordinary one.
+    """
     breaker = guard.breaker
     assert guard.sharing is not None
     try:
@@ -158,8 +161,11 @@ async def _lease_for_all(guard: "Guard", ticket: int) -> None:
     now = guard.clock.monotonic()
     if held_s:
         breaker.withhold(ticket, now, held_s)
-    if not breaker.probes(ticket):
+    if breaker.probes(ticket):
+        return ticket
+    if breaker.state:
         raise _held_back(guard, now)
+    return breaker.generation
 
 
 def _held_back(guard: "Guard", now: float) -> CircuitOpen:

@@ -1,0 +1,1 @@
+"""What the resilience room does over time."""
