@@ -27,7 +27,7 @@ from holdfast.rooms.cache.rules.headers import (
     tag_headers,
     vary_header,
 )
-from tests.edge.door import Door, answers
+from tests.rooms.cache.door import Door, answers
 
 KINDS = kinds.merge({})
 

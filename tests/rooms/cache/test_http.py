@@ -26,7 +26,7 @@ from holdfast.rooms.cache.rules.sessions import SessionSettings
 from holdfast.rooms.cache.rules.settings import Config
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
-from tests.edge.door import Door, answers
+from tests.rooms.cache.door import Door, answers
 from tests.rooms.cache.shared.nodes import until
 
 
