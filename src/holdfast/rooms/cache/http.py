@@ -9,7 +9,7 @@ from msgspec import Meta
 from holdfast.kernel.errors import BadInput
 from holdfast.kernel.route import Answer, Call, Route
 from holdfast.rooms.cache.engine.counts import Tally
-from holdfast.rooms.cache.engine.face import Face
+from holdfast.rooms.cache.engine.parts import Parts
 
 BASE = "/admin/cache"
 NO_STORE = (("cache-control", "no-store"),)
@@ -122,12 +122,12 @@ class WarmedUp(msgspec.Struct, frozen=True):
 class CacheHttp:
     """The handlers; every answer forbids storing it."""
 
-    def __init__(self, face: Face) -> None:
-        self._face = face
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     async def stats(self, call: Call) -> Answer:
         """What is held and what was counted, of this process; the sessions are everybody's."""
-        return Answer(await read_stats(self._face), headers=NO_STORE)
+        return Answer(await read_stats(self._parts), headers=NO_STORE)
 
     async def invalidate(self, call: Call) -> Answer:
         """Drop entries here and on every node; a load under way stores nothing of before."""
@@ -137,27 +137,27 @@ class CacheHttp:
                 "nothing was named to invalidate",
                 hint='send "keys": [...], "tags": [...], "prefix": "..." or "everything": true',
             )
-        return Answer(await drop(self._face, body), headers=NO_STORE)
+        return Answer(await drop(self._parts, body), headers=NO_STORE)
 
     async def warmup(self, call: Call) -> Answer:
         """Run the declared loaders and load the hot keys of the last run."""
-        done = await self._face.warmup.run()
+        done = await self._parts.warmup.run()
         return Answer(WarmedUp(done.loaded, done.failed, done.fetched), headers=NO_STORE)
 
 
-async def drop(face: Face, body: InvalidateBody) -> Invalidated:
+async def drop(parts: Parts, body: InvalidateBody) -> Invalidated:
     """Carry out an invalidation; what it came to."""
-    await face.invalidate(
+    await parts.engine.invalidate(
         keys=body.keys, tags=body.tags, prefix=body.prefix or None, everything=body.everything
     )
-    state = face.tier() if face.tier is not None else None
+    state = parts.tier() if parts.tier is not None else None
     everywhere = state is None or (bool(state["is_up"]) and not state["journal_markers"])
     return Invalidated(len(body.keys), len(body.tags), body.prefix or None, body.everything, everywhere)
 
 
-async def read_stats(face: Face) -> Stats:
+async def read_stats(parts: Parts) -> Stats:
     """The figures of this process, by tier and kind."""
-    engine = face.engine
+    engine = parts.engine
     tallies = engine.tallies()
     told = engine.stats()
     memory = MemoryTier(
@@ -178,8 +178,8 @@ async def read_stats(face: Face) -> Stats:
         loads=sum(tally.loads for tally in tallies),
         stampedes_prevented=sum(tally.joined for tally in tallies),
         memory=memory,
-        shared=_tier(face.tier() if face.tier is not None else None, tallies),
-        sessions=SessionFigures(await face.sessions.count()),
+        shared=_tier(parts.tier() if parts.tier is not None else None, tallies),
+        sessions=SessionFigures(await parts.sessions.count()),
         kinds=[_kind(tally, engine.keeper.kind(tally.kind).ttl_s) for tally in tallies],
     )
 

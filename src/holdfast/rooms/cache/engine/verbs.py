@@ -12,7 +12,7 @@ from typing import Any
 
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.room import Verb
-from holdfast.rooms.cache.engine.face import Face
+from holdfast.rooms.cache.engine.parts import Parts
 
 UNREACHABLE = 2
 JOINING_S = 5.0
@@ -23,8 +23,8 @@ _LOOK_S = 0.02
 class Verbs:
     """The commands, run by the CLI after the rooms have started."""
 
-    def __init__(self, face: Face, *, pause: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
-        self._face = face
+    def __init__(self, parts: Parts, *, pause: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
+        self._parts = parts
         self._pause = pause
 
     def all(self) -> Sequence[Verb]:
@@ -42,10 +42,10 @@ class Verbs:
     async def stats(self, options: argparse.Namespace) -> int:
         if not await self._reaches("GET /admin/cache/stats"):
             return UNREACHABLE
-        assert self._face.tier is not None
-        for name, value in self._face.tier().items():
+        assert self._parts.tier is not None
+        for name, value in self._parts.tier().items():
             print(f"{name:<20}{value}")
-        print(f"{'sessions_active':<20}{await self._face.sessions.count()}")
+        print(f"{'sessions_active':<20}{await self._parts.sessions.count()}")
         print("hits and misses are each server's own: GET /admin/cache/stats", file=sys.stderr)
         return 0
 
@@ -61,9 +61,9 @@ class Verbs:
             return UNREACHABLE
         if not await self._reaches(f"POST /admin/cache/invalidate {encode_json(body).decode()}"):
             return UNREACHABLE
-        await self._face.invalidate(**body)
-        assert self._face.tier is not None
-        if self._face.tier()["journal_markers"]:
+        await self._parts.engine.invalidate(**body)
+        assert self._parts.tier is not None
+        if self._parts.tier()["journal_markers"]:
             print("the shared store went away meanwhile: not every node knows of it", file=sys.stderr)
             return 1
         print(f"invalidated: {', '.join(_told(body))}")
@@ -72,13 +72,13 @@ class Verbs:
     async def warmup(self, options: argparse.Namespace) -> int:
         if not await self._reaches("POST /admin/cache/warmup"):
             return UNREACHABLE
-        done = await self._face.warmup.run()
+        done = await self._parts.warmup.run()
         print(f"loaded {done.loaded}, failed {done.failed}, fetched {done.fetched}")
         return 1 if done.failed else 0
 
     async def _reaches(self, instead: str) -> bool:
         """Whether there is a shared store that answers; else says what to do."""
-        tier = self._face.tier
+        tier = self._parts.tier
         if tier is None:
             print(
                 "there is no shared store, and the memory of a running server cannot be reached from here.\n"
