@@ -37,7 +37,11 @@ def _ratios(rounds: Sequence[dict[str, dict[str, float]]], name: str, key: str) 
 
 def run(quick: bool) -> list[Row]:
     seconds, turns = (1.0, 3) if quick else (3.0, 7)
-    names = ["bare", "holdfast", "attached", "bare, our server", "glue"] if quick else list(VARIANTS)
+    names = (
+        ["bare", "holdfast", "attached", "bare, our server", "glue"]
+        if quick
+        else [name for name in VARIANTS if name != "protected"]
+    )
     with contextlib.ExitStack() as stack:
         servers = {}
         for name in names:

@@ -40,6 +40,15 @@ def holdfast(app: FastAPI, folder: Path) -> Any:
     return app
 
 
+def protected(app: FastAPI, folder: Path) -> Any:
+    """The same with limits and shedding on: every request is decided upon, none is refused."""
+    from holdfast import Holdfast
+
+    limits = {"actions": {"api_call": "1000000000/minute"}}
+    Holdfast(app, data_dir=str(folder), rooms=["telemetry", "health", "limits"], limits=limits)
+    return app
+
+
 def attached(app: FastAPI, folder: Path) -> Any:
     """The same layer, under the plain uvicorn of everybody else."""
     return holdfast(app, folder)
@@ -142,6 +151,7 @@ VARIANTS = {
     "bare": bare,
     "bare, our server": bare,
     "holdfast": holdfast,
+    "protected": protected,
     "attached": attached,
     "glue": glue,
     "asgi-correlation-id": correlation_id,
@@ -154,7 +164,7 @@ VARIANTS = {
 if __name__ == "__main__":
     variant, port, folder = sys.argv[1:4]
     made = VARIANTS[variant](make_app(), Path(folder))
-    if variant == "holdfast" or variant == "bare, our server":
+    if variant in ("holdfast", "protected", "bare, our server"):
         serve_ours(made, int(port))
     else:
         serve(made, int(port))
