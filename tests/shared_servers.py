@@ -162,6 +162,7 @@ class ValkeyServer:
             "databases": "512",
             "enable-debug-command": "yes",
             "repl-diskless-sync-delay": "0",
+            "repl-ping-replica-period": "1",  # a replica without traffic counts as one only after a ping
         }
         command = [part for name, value in settings.items() for part in (f"--{name}", value)]
         return [*command, *self._options]

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.kernel.config import Secret
 from holdfast.kernel.errors import Misconfigured
-from holdfast.ports.shared import SharedDown
+from holdfast.ports.shared import Script, SharedDown, SharedRefused
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config
 from tests.shared_servers import ValkeyServer, wait_until
@@ -118,3 +118,20 @@ async def test_credentials_and_name_come_from_the_settings(
     assert await shared.call("ACL", "WHOAMI") == "가게".encode()
     assert b"name=shop-1" in own_redis.ask("CLIENT", "LIST")
     assert "비밀" not in str(shared.state())
+
+
+async def test_the_permissions_in_the_documentation_are_enough(
+    own_redis: ValkeyServer, open_driver: Open
+) -> None:
+    given = "+hello +select +ping +time +subscribe +unsubscribe +publish +evalsha +eval +get ~hf:* &hf:*"
+    own_redis.ask("ACL", "SETUSER", "shop", "reset", "on", ">pw", *given.split())
+    shared, ears = await open_driver(own_redis.url.replace("//", "//shop:pw@") + "1", **PATIENT), Ears()
+    shared.subscribe("hf:c", ears)
+    await until(lambda: ears.told == ["joined"])
+    script = Script("get", "return redis.call('GET', KEYS[1])")
+    assert await shared.script(script, ["hf:key"]) is None
+    assert await shared.call("PUBLISH", "hf:c", "x") == 1
+    await until(lambda: shared.state()["round_trip_ms"] is not None)
+    with pytest.raises(SharedRefused, match="NOPERM"):
+        await shared.call("GET", "other")
+    assert shared.is_up

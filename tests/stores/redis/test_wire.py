@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from holdfast.kernel.clock import ManualClock, SystemClock
 from holdfast.ports.shared import SharedDown, SharedRefused
+from holdfast.stores.redis.config import Limits
 from holdfast.stores.redis.replies import down, fail
-from holdfast.stores.redis.wire import Limits, Wire
+from holdfast.stores.redis.wire import Wire
 from tests.stores.redis.proxy import until
 
 STEPS = st.lists(

@@ -1,11 +1,20 @@
 """The `[shared]` section."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from holdfast.kernel.config import Secret
+
+
+class Limits(NamedTuple):
+    """What one connection may cost."""
+
+    budget_s: float
+    failures: int
+    max_waiting: int
+    max_unsent_bytes: int
 
 
 class Config(msgspec.Struct, frozen=True):

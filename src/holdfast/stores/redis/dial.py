@@ -9,10 +9,10 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import Misconfigured
 from holdfast.ports.shared import SharedDown, SharedRefused
 from holdfast.stores.redis.address import Address, Target
-from holdfast.stores.redis.config import Config
+from holdfast.stores.redis.config import Config, Limits
 from holdfast.stores.redis.replies import Bundle, Part, Rejected, Sink, code_of
 from holdfast.stores.redis.server_clock import ServerClock
-from holdfast.stores.redis.wire import Limits, Owner, Wire
+from holdfast.stores.redis.wire import Owner, Wire
 
 _REJECTED = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "NOPROTO", "DENIED"})
 _REJECTED_ERR = ("unknown command", "DB index", "SELECT is not allowed", "AUTH", "invalid DB")

@@ -8,27 +8,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from hiredis import ProtocolError, PushNotification, Reader, pack_command
 
 from holdfast.kernel.clock import Clock
 from holdfast.ports.shared import SharedRefused
+from holdfast.stores.redis.config import Limits
 from holdfast.stores.redis.replies import FORGOTTEN, Failed, down, fail
 
 GRAIN_S = 0.001
 """Shortest pause between two looks at what is due."""
 _MORE = object()
 _PING = ("PING",)
-
-
-class Limits(NamedTuple):
-    """What one connection may cost."""
-
-    budget_s: float
-    failures: int
-    max_waiting: int
-    max_unsent_bytes: int
 
 
 class Owner(Protocol):
@@ -86,17 +78,18 @@ class Wire(asyncio.Protocol):
 
     @property
     def waiting(self) -> int:
-        """Commands without a reply yet."""
         return len(self._waiting)
 
     @property
     def calls(self) -> int:
-        """Commands given to this connection so far."""
         return self._answered + len(self._waiting)
 
     def settle(self, limits: Limits) -> None:
         """Go by `limits` from now on; nothing may be in flight."""
         self.limits = limits
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -292,10 +285,8 @@ class Wire(asyncio.Protocol):
     def _end(self, why: str) -> None:
         if self.ended:
             return
-        self.ended = why
-        self._full = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self.ended, self._full = why, True
+        self._stop_timer()
         self._owner.lost(self, why)
         waiting = list(self._waiting)
         self._answered += len(waiting)
@@ -303,5 +294,4 @@ class Wire(asyncio.Protocol):
         self._out.clear()
         self._writes.clear()
         for sink, _ in waiting:
-            if not sink.done():
-                fail(sink, down(why))
+            fail(sink, down(why))
