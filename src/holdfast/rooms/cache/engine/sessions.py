@@ -44,8 +44,10 @@ SAME: Any = msgspec.UNSET
 
 
 class Sessions:
-    """Create, get, change, rotate and end sessions. Ids are made here and nowhere else: none is ever taken
-    over from a caller."""
+    """Create, get, change, rotate and end sessions.
+
+    Ids are made here and nowhere else: none is ever taken over from a caller.
+    """
 
     def __init__(
         self,
