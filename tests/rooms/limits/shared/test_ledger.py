@@ -211,10 +211,12 @@ async def test_a_step_of_a_nodes_wall_clock_changes_nothing(new_node, redis_data
 async def test_a_poisoned_count_is_a_count_anew_or_this_nodes_share(new_node, redis_database, caplog):
     node = await new_node(redis_database)
     await node.driver.call("SET", limit_key("user:1", SLOW), b"\x80 not a number")
-    assert (await decided(node, charge(SLOW))).source == "shared"
-    await node.driver.call("DEL", limit_key("user:2", SLOW))
     await node.driver.call("RPUSH", limit_key("user:2", SLOW), "x")
-    verdicts = [await decided(node, charge(SLOW, "user:2")) for _ in range(7)]
+    for identity in ("user:1", "user:2"):
+        assert [v.allowed for v in await many(node, charge(SLOW, identity), 6)] == [True] * 5 + [False]
+    window = Limit("login_attempt", 5, 3_600.0, 0, SLIDING_WINDOW)
+    await node.driver.call("SET", limit_key("user:3", window), "x")
+    verdicts = [await decided(node, charge(window, "user:3")) for _ in range(7)]
     assert [verdict.source for verdict in verdicts] == ["share"] * 7
     assert sum(verdict.allowed for verdict in verdicts) == 5
     assert caplog.text.count("the shared store refused a charge") == 1

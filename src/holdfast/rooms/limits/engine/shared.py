@@ -69,7 +69,7 @@ class SharedLedger:
         self._is_away = False
         self._back_at_us = 0
         self._settling = False
-        self._is_parted = _is_cluster(shared)
+        self._batches.is_parted = _is_cluster(shared)
         self.outages = 0
         self.by_memory = 0
 
@@ -115,7 +115,7 @@ class SharedLedger:
     async def beat(self) -> None:
         """Say that this node lives, hear how many do, deliver what is owed. Never raises for the store."""
         await self.nodes.beat()
-        self._is_parted = _is_cluster(self._shared)
+        self._batches.is_parted = _is_cluster(self._shared)
         if not self._is_apart(self._now_us()):
             self._settle_after(0.0)
 
@@ -216,7 +216,7 @@ class SharedLedger:
 
     def _groups(self, charges: Sequence[Charge]) -> list[Sequence[Charge]]:
         """What one script may touch: everything, or on a cluster one identity."""
-        if not self._is_parted:
+        if not self._batches.is_parted:
             return [charges]
         groups: dict[str, list[Charge]] = {}
         for charge in charges:

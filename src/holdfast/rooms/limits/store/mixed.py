@@ -1,7 +1,8 @@
 """The charge of limits of any algorithm together: what `scripts.GCRA_SCRIPT` does for GCRA alone.
 
-Arguments and reply are the same. It is a script of its own because most charges need a tenth of it, and a
-server builds every function of a script each time it runs.
+One request a call. ARGV: copies, mode, divisor of leases, then eight numbers a charge (`Numbers.fields`);
+the reply is that of one request there. It is a script of its own because most charges need a tenth of it,
+and a server builds every function of a script each time it runs.
 """
 
 from holdfast.ports.shared import Script

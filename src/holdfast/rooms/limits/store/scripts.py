@@ -6,80 +6,86 @@ Whatever is written gets its end in the same step; a key that is gone is an unto
 """
 
 import math
-from collections.abc import Collection
 
 from holdfast.ports.shared import Part, Script
 from holdfast.rooms.limits.rules.charge import GCRA, SLIDING_COUNTER, SLIDING_WINDOW, Limit
-from holdfast.rooms.limits.store.mixed import MIXED_SCRIPT
 
 FORMS = {GCRA: "g", SLIDING_WINDOW: "w", SLIDING_COUNTER: "c"}
 """What the script calls the algorithms."""
 
 CHARGE, PEEK = 1, 0
-"""The second argument: whether anything is written."""
+"""The mode: whether anything is written."""
 
 _FINE_US = 1_000
 """Intervals from here on are rounded up to whole microseconds."""
 
-ANSWERS = 4
-"""Replies a charge, after the three that come first: remaining, reset in us, units leased, their us."""
+HEAD = 3
+"""Replies a request: see `GCRA_SCRIPT`."""
 
-# KEYS: one a charge. ARGV: copies, mode, divisor of leases, then eight numbers a charge (`Numbers.fields`).
-# Copies are equal requests of one turn: as many of them pass as find room, which is what they would have
-# found one after the other in the same microsecond.
-# Reply: copies that passed, index of the deciding charge, us until the next copy would pass (-1: never);
-# then four numbers a charge (ANSWERS).
+ANSWERS = 4
+"""Replies a charge, after those: remaining, reset in us, units leased, their us."""
+
+# KEYS: one a charge. ARGV: mode, divisor of leases; then for each request how many charges and how many
+# copies it has, and five numbers a charge (`Numbers.gcra_fields`). Requests are decided one after the other,
+# each all or nothing. Copies are equal requests of one turn: as many of them pass as find room, which is
+# what they would have found one by one in the same microsecond.
+# Reply, for each request: copies that passed, index of the deciding charge, us until the next copy would
+# pass (-1: never); then four numbers a charge (ANSWERS).
 # The key holds the microsecond at which the whole capacity is back. What is no number is no count, and one
 # further away than the whole capacity is drawn in: the server's clock stepped back, or the limit shrank.
 _GCRA = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local copies, floor = tonumber(ARGV[1]), math.floor
-local ats, m = {}, copies
-for i = 1, #KEYS do
-  local a = 8 * i - 5
-  local whole, paid, owed = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 7])
-  local at = tonumber(redis.call('GET', KEYS[i]) or '') or now
-  if at < now then at = now elseif at > now + whole then at = now + whole end
-  if owed ~= 0 then at = math.max(now, math.min(at + owed, now + whole)) end
-  ats[i] = at
-  if paid > 0 then m = math.max(0, math.min(m, floor((now + whole - at) / paid))) end
+local writes, divisor, floor = ARGV[1] == '1', tonumber(ARGV[2]), math.floor
+local ats, wholes, paids, reply = {}, {}, {}, {}
+local key, a, r = 0, 3, 0
+while key < #KEYS do
+  local n, copies = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+  a = a + 2
+  local m = copies
+  for i = 1, n do
+    local b = a + 5 * i - 5
+    local whole, paid = tonumber(ARGV[b]), tonumber(ARGV[b + 1])
+    local held = redis.pcall('GET', KEYS[key + i])
+    local at = type(held) == 'string' and tonumber(held) or now
+    if at < now then at = now elseif at > now + whole then at = now + whole end
+    if ARGV[b + 3] ~= '0' then at = math.max(now, math.min(at + ARGV[b + 3], now + whole)) end
+    ats[i], wholes[i], paids[i] = at, whole, paid
+    if at + m * paid > now + whole then m = math.max(0, floor((now + whole - at) / paid)) end
+  end
+  local index, longest, least = 0, 0, nil
+  for i = 1, n do
+    local b, at, whole, paid = a + 5 * i - 5, ats[i], wholes[i], paids[i]
+    local unit, units, us = ARGV[b + 2], 0, 0
+    if m < copies then
+      local wait = at + (m + 1) * paid - whole - now
+      if paid > whole then wait = math.huge end
+      if wait > longest then index, longest = i - 1, wait end
+    end
+    at = at + m * paid
+    if m == copies and ARGV[b + 4] ~= '0' then
+      units = math.min(tonumber(ARGV[b + 4]), floor((now + whole - at) / unit / divisor))
+      if units >= 1 then us = math.ceil(units * unit) else units = 0 end
+      at = at + us
+    end
+    if writes and (m > 0 or ARGV[b + 3] ~= '0') then
+      if at <= now then redis.call('DEL', KEYS[key + i])
+      else
+        redis.call('SET', KEYS[key + i], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
+      end
+    end
+    local left, s = math.max(0, floor((now + whole - at) / unit)), r + 4 * i
+    reply[s], reply[s + 1], reply[s + 2], reply[s + 3] = left, at - now, units, us
+    if m == copies and (least == nil or left + units < least) then least, index = left + units, i - 1 end
+  end
+  if longest == math.huge then longest = -1 end
+  reply[r + 1], reply[r + 2], reply[r + 3] = m, index, longest
+  key, a, r = key + n, a + 5 * n, r + 3 + 4 * n
 end
-local index, longest, least, reply = 0, 0, nil, {m, 0, 0}
-for i = 1, #KEYS do
-  local a, at = 8 * i - 5, ats[i]
-  local whole, paid, unit = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 6])
-  local units, us = 0, 0
-  if m < copies then
-    local wait = at + (m + 1) * paid - whole - now
-    if paid > whole then wait = math.huge end
-    if wait > longest then index, longest = i - 1, wait end
-  end
-  at = at + m * paid
-  if m == copies and ARGV[a + 8] ~= '0' then
-    units = math.min(tonumber(ARGV[a + 8]), floor((now + whole - at) / unit / tonumber(ARGV[3])))
-    if units >= 1 then us = math.ceil(units * unit) else units = 0 end
-    at = at + us
-  end
-  if ARGV[2] == '1' and (m > 0 or ARGV[a + 7] ~= '0') then
-    if at <= now then redis.call('DEL', KEYS[i])
-    else redis.call('SET', KEYS[i], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000)) end
-  end
-  local left = math.max(0, floor((now + whole - at) / unit))
-  local r = 4 * i
-  reply[r], reply[r + 1], reply[r + 2], reply[r + 3] = left, at - now, units, us
-  if m == copies and (least == nil or left + units < least) then least, index = left + units, i - 1 end
-end
-reply[2], reply[3] = index, longest < math.huge and longest or -1
 return reply
 """
 
 GCRA_SCRIPT = Script("limits-charge", _GCRA)
-
-
-def script_of(forms: Collection[str]) -> Script:
-    """The script that charges limits of these forms together."""
-    return GCRA_SCRIPT if all(form == "g" for form in forms) else MIXED_SCRIPT
 
 
 # KEYS: the set of nodes. ARGV: id, ms of silence after which a node is gone, '1' to stay or '0' to leave.
@@ -122,6 +128,10 @@ class Numbers:
         """What `cost` units come to; below zero for a refund, which is rounded toward nothing."""
         return math.ceil(cost * self.unit) if self.form == "g" else cost
 
+    def gcra_fields(self, cost: int, owed: int, want: int) -> tuple[Part, ...]:
+        """The arguments of one charge to `GCRA_SCRIPT`; `owed` as `paid` gives it."""
+        return (self.whole, self.paid(cost), self.unit, owed, want)
+
     def fields(self, cost: int, owed: int, want: int) -> tuple[Part, ...]:
-        """The arguments of one charge; `owed` as `paid` gives it."""
+        """The arguments of one charge to `MIXED_SCRIPT`; `owed` as `paid` gives it."""
         return (self.form, self.window_us, self.whole, self.paid(cost), cost, self.unit, owed, want)
