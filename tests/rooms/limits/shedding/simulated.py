@@ -12,7 +12,7 @@ from holdfast.kernel.clock import ManualClock
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.limits.engine.shedder import Place, Shedder
 from holdfast.rooms.limits.rules.concurrency import Config
-from holdfast.rooms.limits.rules.queueing import HIGH, NORMAL
+from holdfast.rooms.limits.rules.policy import CRITICAL, HIGH
 
 
 class _Jump:
@@ -107,7 +107,7 @@ class World:
                     break
                 if at > self.now:
                     await pause(at - self.now)
-                priority = HIGH if self.rng.random() < high_share else NORMAL
+                priority = CRITICAL if self.rng.random() < high_share else HIGH
                 tasks.append(self.loop.create_task(self._request(at, priority, outcomes)))
                 self.loads.append(self.shedder.load)
             if end > self.now:

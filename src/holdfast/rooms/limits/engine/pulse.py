@@ -7,6 +7,8 @@ PERIOD_S = 0.02
 """Seconds between two looks while there is traffic; none is taken without."""
 _CALM_S = 1.0
 """Seconds without any delay after which the turns are no longer measured one by one."""
+_READ_S = 0.0003
+"""What reading one request costs the loop at most; a longer time between two turns was spent waiting."""
 _BRIEF_SLICES = 1.5
 """A brief turn lasts so many requests at most."""
 _SHARE = 0.1
@@ -22,9 +24,12 @@ class Pulse:
 
     __slots__ = (
         "_alarm_s",
+        "_asked",
         "_beat",
         "_brief_s",
+        "_busy_since",
         "_due",
+        "_ended_at",
         "_handle",
         "_is_busy",
         "_loop",
@@ -54,6 +59,8 @@ class Pulse:
         self._handle: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._quiet_at = 0.0
+        self._busy_since = self._ended_at = 0.0
+        self._asked = 0
         self.alarmed = False
         self.turn_at: float | None = None
         """When the first admission of this turn was asked for; None before it."""
@@ -94,26 +101,41 @@ class Pulse:
 
     def _alarm(self, late_s: float, now: float) -> None:
         if late_s > self._alarm_s:
-            self.alarmed = True
+            if not self.alarmed:
+                self.alarmed = True
+                self._busy_since = self._ended_at = now
             self._quiet_at = now + _CALM_S
         elif self.alarmed and now > self._quiet_at:
             self.alarmed = False
 
     def age_s(self, now: float) -> float:
-        """How long this turn has gone on; the first to ask in a turn begins it. Asked while there is alarm."""
+        """How long this turn has gone on; whoever asks first begins it. Asked while there is alarm."""
+        self._asked += 1
         if self.turn_at is None:
             if self._loop is not None:
                 self.turn_at = now
                 self.admitted = 0
+                self._asked = 1
                 self._loop.call_soon(self._turned)
             return 0.0
         return now - self.turn_at
+
+    def busy_s(self, now: float) -> float:
+        """How long the loop has not once had nothing to do, as far as the turns have been measured."""
+        return now - self._busy_since if self.alarmed else 0.0
+
+    def forget_busy(self, now: float) -> None:
+        """Begin to measure anew how long the loop has been busy."""
+        self._busy_since = now
 
     def _turned(self) -> None:
         if self.turn_at is None:
             return
         now = self._now()
         turn_s = now - self.turn_at
+        if self.turn_at - self._ended_at > _READ_S * (self._asked + 1):
+            self._busy_since = self.turn_at
+        self._ended_at = now
         self.turn_at = None
         if self.admitted:
             self.slice_s += _SHARE * (turn_s / self.admitted - self.slice_s)

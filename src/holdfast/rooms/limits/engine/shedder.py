@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable
+from math import exp
 
 import msgspec
 
@@ -13,12 +14,15 @@ from holdfast.rooms.limits.rules.concurrency import Config, Law
 from holdfast.rooms.limits.rules.overload import KINDS, Overloaded, refusals
 from holdfast.rooms.limits.rules.queueing import LEVELS, Gate, Line, Standing, Waiter, level_of, places
 
-LEVEL_NAMES = ("urgent", "high", "normal", "low")
+LEVEL_NAMES = ("critical", "high", "normal", "low")
 _SHORT_WAITS = 4
 """A wait is a short one up to so many targets."""
 _SHORT_TURNS = 10
 _SHORT_SLICES = 10
 """A turn of the loop is a short one up to so many targets, or so many requests."""
+_BUSY_S = 1.0
+_BUSY_SLICES = 100
+"""The loop is overloaded when it has not been idle for so long, and for so many requests' work."""
 _HELD = 2
 """How many wait for the next turns while the loop is behind: enough that it is never idle."""
 _ANYONE = [1] * LEVELS
@@ -112,7 +116,7 @@ class Shedder:
         elif pulse.alarmed:
             age_s = pulse.age_s(now)
             if self._standing.meets(age_s, self._short_turn_s, now) and not self._gate.lets_in(
-                level, age_s, pulse.after_brief, now
+                level, age_s, pulse.slice_s, pulse.after_brief, now
             ):
                 return self._hold(lane, level, now, deadline)
             pulse.admitted += 1
@@ -138,6 +142,10 @@ class Shedder:
     def forget(self, place: Place) -> None:
         """The request never did its work: refused by a limit, or its client has left."""
         self.leave(place, sample=False)
+
+    def limits(self) -> dict[str, float]:
+        """The limit of each class of work met so far."""
+        return {work: lane.law.limit for work, lane in self._lanes.items()}
 
     def stop(self) -> None:
         """Let go of the event loop; whoever waits is refused."""
@@ -210,7 +218,7 @@ class Shedder:
             self._set_places(lane)
             lane.inside += 1
             return Place(lane, now)
-        standing.met(line.oldest_s(now), self._short_s, now)
+        standing.met(line.oldest_s(now), self._short_wait_s(lane), now)
         if config.queue_size == 0 or (deadline is not None and deadline <= now):
             return self._refuse("full", level)
         if line.size >= config.queue_size:
@@ -252,13 +260,18 @@ class Shedder:
             waiter = line.serve(lane.inside, lane.places, newest=standing.overloaded)
             if waiter is None:
                 return
-            standing.met(oldest_s, self._short_s, now)
+            standing.met(oldest_s, self._short_wait_s(lane), now)
             if now >= waiter.expires:
                 self._turn_away("waited", waiter, now)
             elif not waiter.seat.done():
                 lane.inside += 1
                 self._waits.observe(now - waiter.since)
                 waiter.seat.set_result(Place(lane, now))
+
+    def _short_wait_s(self, lane: Lane) -> float:
+        """Up to where a wait is a short one: for work that takes seconds, half of what it takes."""
+        quiet = lane.law.quiet
+        return self._short_s if quiet is None else max(self._short_s, exp(quiet) / 2)
 
     def _expire(self, lane: Lane, now: float, *, everyone: bool = False) -> None:
         standing = lane.standing
@@ -295,17 +308,26 @@ class Shedder:
 
     def _on_beat(self, late_s: float, now: float, is_turn: bool) -> None:
         """The loop was behind by `late_s`: every look, and while there is alarm every turn."""
-        short_s = max(_SHORT_TURNS * self._config.target_s, _SHORT_SLICES * self._pulse.slice_s)
+        pulse = self._pulse
+        short_s = max(_SHORT_TURNS * self._config.target_s, _SHORT_SLICES * pulse.slice_s)
         self._short_turn_s = short_s
-        if is_turn or not self._pulse.alarmed:
+        if is_turn or not pulse.alarmed:
+            was_overloaded = self._standing.overloaded
             self._standing.met(late_s, short_s, now)
+            if was_overloaded and not self._standing.overloaded:
+                pulse.forget_busy(now)
+            elif late_s > _SHORT_TURNS * self._config.target_s and pulse.busy_s(now) > max(
+                _BUSY_S, _BUSY_SLICES * pulse.slice_s
+            ):
+                # The queue may stand where no turn shows it: some loops accept one connection a turn.
+                self._standing.declare(now)
         if self._held.size:
             self._release(now)
         if not is_turn:
             self._weigh(late_s / short_s)
             for lane in self._lanes.values():
                 if lane.line.size:
-                    lane.standing.met(lane.line.oldest_s(now), self._short_s, now)
+                    lane.standing.met(lane.line.oldest_s(now), self._short_wait_s(lane), now)
                     self._expire(lane, now, everyone=True)
                     self._serve(lane)
 

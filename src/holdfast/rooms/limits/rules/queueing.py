@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
-URGENT, HIGH, NORMAL, LOW = range(4)
-"""Priorities. Sign-in is urgent, submissions are high; background work is low. What is above 3 is low."""
 LEVELS = 4
+"""Priorities, as the policies have them: 0 is kept longest, 3 gives way first."""
+CRITICAL = 0
 
+_CRITICAL_SLICES = 8
+"""How many requests' work a critical request may find before it in one turn of the loop."""
 _FALLING = 0.8
 """A wait this much shorter than the one before shows a queue that drains."""
 _FEWEST = 4
@@ -33,10 +35,13 @@ def level_of(priority: int) -> int:
 def places(limit: float, reserve: float) -> list[int]:
     """How many may be inside before a request of each level finds no place; never none.
 
-    >>> places(20.0, 0.3)
-    [20, 18, 16, 14]
+    Half of the reserve is for what is critical alone.
+
+    >>> places(20.0, 0.4)
+    [20, 16, 14, 12]
     """
-    return [max(1, int(limit * (1 - reserve * level / (LEVELS - 1)) + 1e-9)) for level in range(LEVELS)]
+    shares = (0.0, 0.5, 0.75, 1.0)
+    return [max(1, int(limit * (1 - reserve * share) + 1e-9)) for share in shares]
 
 
 class Standing:
@@ -82,6 +87,12 @@ class Standing:
             self.overloaded = True
             self._refused_at = now
         return self.overloaded
+
+    def declare(self, now: float) -> None:
+        """There is overload, as somebody else has found."""
+        if not self.overloaded:
+            self.overloaded = True
+            self._refused_at = now
 
     def refused(self, now: float) -> None:
         """Somebody was turned away because of the overload."""
@@ -183,26 +194,29 @@ class Gate:
     request has waited at least.
     """
 
-    __slots__ = ("_budgets", "_cut_until", "_interval_s", "cut")
+    __slots__ = ("_cut_until", "_interval_s", "_target_s", "cut")
 
     def __init__(self, target_s: float, interval_s: float) -> None:
-        self._budgets = (16 * target_s, 8 * target_s, target_s, target_s)
+        self._target_s = target_s
         self._interval_s = interval_s
         self.cut = LEVELS
         """The best level that has lately been refused: whoever is below it need not try."""
         self._cut_until = 0.0
 
-    def lets_in(self, level: int, age_s: float, after_brief: bool, now: float) -> bool:
+    def lets_in(self, level: int, age_s: float, slice_s: float, after_brief: bool, now: float) -> bool:
         """Whether a request of `level` may still come in, `age_s` into the turn.
 
-        Ordinary ones only `after_brief`, a turn with hardly more than one request's work: after a long
-        one the important that came meanwhile are to be served first.
+        `slice_s` is what one request holds the loop for. All but the critical only `after_brief`, a turn
+        with hardly more than one request's work: after a long one the critical that came meanwhile are
+        to be served first.
         """
         if now >= self._cut_until:
             self.cut = LEVELS
         if level > self.cut:
             return False
-        return age_s <= self._budgets[level] and (after_brief or level < NORMAL)
+        if level == CRITICAL:
+            return age_s <= _CRITICAL_SLICES * max(self._target_s, slice_s)
+        return after_brief and age_s <= self._target_s
 
     def shut(self, level: int, now: float) -> None:
         """A request of `level` had to be refused."""
