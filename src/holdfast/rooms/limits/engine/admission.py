@@ -16,7 +16,7 @@ from holdfast.rooms.limits.engine.ledger import Ledger
 from holdfast.rooms.limits.engine.local import LocalLedger
 from holdfast.rooms.limits.engine.plans import Plan, Plans, remember
 from holdfast.rooms.limits.engine.shedder import Place
-from holdfast.rooms.limits.engine.terms import Book, Line, Terms
+from holdfast.rooms.limits.engine.terms import ALMOST, Book, Line, Terms
 from holdfast.rooms.limits.engine.who import who
 from holdfast.rooms.limits.rules import headers
 from holdfast.rooms.limits.rules.charge import Charge, Verdict
@@ -111,14 +111,13 @@ class LimitsAdmission:
                 return self._refuse(ctx, line, terms, debt_s - terms.whole_s)
             self._table[key] = now + debt_s
         line.passed += 1
-        left = terms.units - debt_s * terms.rate
-        if left < terms.near:
-            event.note(limit=line.name, limit_remaining=int(left))
-        state = terms.form % (left, debt_s + 0.999)
+        if debt_s > terms.near_s:
+            event.note(limit=line.name, limit_remaining=int(terms.units - debt_s * terms.rate))
+        state = terms.states.get(int(debt_s * terms.fine + ALMOST)) or terms.state(debt_s)
         if ctx.headers is None:
-            ctx.headers = [terms.policy, (b"ratelimit", state)]
+            ctx.headers = [terms.policy, state]
         else:
-            ctx.headers += [terms.policy, (b"ratelimit", state)]
+            ctx.headers += (terms.policy, state)
         return None
 
     def release(self, ctx: Ctx) -> None:

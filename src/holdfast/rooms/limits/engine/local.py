@@ -10,21 +10,23 @@ EVERYBODY = "*"
 """Stands for all identities that found no place of their own."""
 
 _LOOKS = 2
-"""Old entries that each new one looks at, so that the spent ones leave as fast as new ones come."""
+"""Old entries that a new one looks at, so that the spent ones leave as fast as new ones come."""
 _LOOKS_WHEN_FULL = 16
 
 
 class LocalLedger:
     """Counts of one process. Single-threaded: called on the event loop only.
 
-    A new identity first looks at a few of the oldest entries and drops those that hold nothing any
-    more. Where the table stays full of live ones, new identities share one count per policy: nobody
-    who is being counted is ever forgotten, whatever number of names an attacker invents.
+    From half full on, a new identity first looks at a few of the oldest entries and drops those that
+    hold nothing any more. Where the table stays full of live ones, new identities share one count per
+    policy: nobody who is being counted is ever forgotten, whatever number of names an attacker invents.
     """
 
     def __init__(self, monotonic: Callable[[], float], *, max_entries: int = 200_000) -> None:
         self._monotonic = monotonic
         self.max_entries = max_entries
+        # A spent entry costs nothing until room is needed, and whoever comes again finds it: the short way.
+        self._crowded = max_entries // 2
         self.table: dict[str, State] = {}
         """By `key_of`. The short way of admission changes entries it finds; new ones go through `hit`."""
         self._get = self.table.get
@@ -130,7 +132,8 @@ class LocalLedger:
         table = self.table
         if key in table:
             return key
-        self._sweep(now, _LOOKS)
+        if len(table) >= self._crowded:
+            self._sweep(now, _LOOKS)
         if len(table) >= self.max_entries:
             self._sweep(now, _LOOKS_WHEN_FULL)
             if len(table) >= self.max_entries:

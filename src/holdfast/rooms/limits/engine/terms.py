@@ -1,5 +1,6 @@
 """What every action means for every tier at this hour and load, computed once and kept."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
@@ -25,6 +26,11 @@ LOOK_S = 30.0
 """The wall clock is read at least this often: how long a step of it may go unnoticed."""
 _TIERS_KEPT = 64
 _CACHE_KEPT = 4096
+_STATES_KEPT = 1024
+ALMOST = 1 - 1e-6
+"""What is added before rounding down, to round up all but what rounding itself has added."""
+
+Header = tuple[bytes, bytes]
 
 
 class Terms(msgspec.Struct, gc=False):
@@ -44,12 +50,18 @@ class Terms(msgspec.Struct, gc=False):
     """The capacity in units, with what rounding may take."""
     near: float
     """Units left below which it is worth a word on the record."""
+    near_s: float
+    """The same as a debt: worth a word above it."""
     rate: float
     """Units per second."""
-    policy: tuple[bytes, bytes]
+    policy: Header
     """The RateLimit-Policy field."""
     form: bytes
     """The RateLimit field's form."""
+    fine: float
+    """Slots per second of debt, within each of which the field's numbers stay the same; 0 for none."""
+    states: dict[int, Header]
+    """The RateLimit field by slot, as far as it was needed lately."""
     user_key: str
     """What the key of a user begins with."""
     key: str
@@ -57,6 +69,20 @@ class Terms(msgspec.Struct, gc=False):
     priority: int
     reduced: bool
     """Whether the load has lowered it."""
+
+    def state(self, debt_s: float) -> Header:
+        """The RateLimit field at this debt, written anew and kept for all others in its slot."""
+        slot = -1
+        if self.fine:
+            slot = int(debt_s * self.fine + ALMOST)
+            debt_s = slot / self.fine
+        left = max(0, int(self.units - debt_s * self.rate))
+        found = (headers.STATE, self.form % (left, math.ceil(debt_s - TOLERANCE_S)))
+        if slot >= 0:
+            if len(self.states) >= _STATES_KEPT:
+                self.states.clear()
+            self.states[slot] = found
+        return found
 
 
 class Line:
@@ -172,9 +198,12 @@ class Book:
             limit_s=interval_s * limit.capacity + TOLERANCE_S,
             units=limit.capacity + 1e-6,
             near=limit.capacity * self._near,
+            near_s=interval_s * limit.capacity * (1 - self._near),
             rate=1 / interval_s,
             policy=(headers.POLICY, headers.policy_item(promised, policy.unit)),
             form=headers.state_form(line.name),
+            fine=headers.slots_per_second(limit),
+            states={},
             user_key=f"{key}user:",
             key=key,
             priority=line.priority if tier == "FREE" else max(0, line.priority - 1),

@@ -29,6 +29,21 @@ def state_form(name: str) -> bytes:
     return f'"{name}";r=%d;t=%d'.encode("ascii")
 
 
+def slots_per_second(limit: Limit) -> float:
+    """How finely a GCRA debt is parted so that whole units and whole seconds both change between slots only.
+
+    A unit is window / quota seconds; that and one second have gcd(window, quota) / quota in common. 0 where
+    the window is no whole number of seconds.
+
+    >>> slots_per_second(Limit("api_call", 100, 60.0, 20)), slots_per_second(Limit("x", 22, 300.0))
+    (5.0, 11.0)
+    """
+    window_s = int(limit.window_s)
+    if window_s != limit.window_s:
+        return 0.0
+    return limit.quota / math.gcd(window_s, limit.quota)
+
+
 def fields(policies: Sequence[bytes], name: str, verdict: Verdict) -> list[tuple[bytes, bytes]]:
     """Both fields: every policy that was looked at, and the state of the one that decided."""
     state = state_form(name) % (max(0, verdict.remaining), math.ceil(verdict.reset_s))
