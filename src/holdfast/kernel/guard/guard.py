@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from holdfast.kernel.clock import Clock, SystemClock
-from holdfast.kernel.context import current_ctx
+from holdfast.kernel.context import Ctx, current_ctx
 from holdfast.kernel.guard.attempts import Attempts
 from holdfast.kernel.guard.backoff import Retry, wait_s
 from holdfast.kernel.guard.breaker import Breaker, BreakerRules
@@ -123,7 +123,7 @@ class Guard:
         until = now + self.timeout_s
         ctx = current_ctx()
         if ctx is not None and ctx.deadline is not None:
-            until = self._until()
+            until = self._within_request(ctx, now, until)
             if until <= now:
                 return await self._persist(fn, args, kwargs, Course(until))
         window = self.budget.window
@@ -339,6 +339,14 @@ class Guard:
     def _until(self) -> float:
         """When a call that begins now must be over: by our own limit or the request's."""
         now = self._now()
+        until = now + self.timeout_s
         ctx = current_ctx()
-        request_s = None if ctx is None else ctx.remaining_s()
-        return now + (self.timeout_s if request_s is None else min(self.timeout_s, request_s))
+        return until if ctx is None else self._within_request(ctx, now, until)
+
+    def _within_request(self, ctx: Ctx, now: float, until: float) -> float:
+        """`until`, or the end of the request on our clock where that is earlier."""
+        if ctx.deadline is None:
+            return until
+        if ctx.sources.clock.monotonic is not self._now:  # never the same for bound methods, which is fine
+            return min(until, now + max(0.0, ctx.deadline - ctx.sources.clock.monotonic()))
+        return min(until, ctx.deadline)
