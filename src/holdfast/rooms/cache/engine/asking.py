@@ -9,6 +9,7 @@ from holdfast.rooms.cache.engine.keeper import Keeper
 from holdfast.rooms.cache.engine.loading import Loader, Want
 from holdfast.rooms.cache.rules import freshness
 from holdfast.rooms.cache.rules.entry import Entry
+from holdfast.rooms.cache.rules.eviction import MAX_HITS
 from holdfast.rooms.cache.rules.freshness import State
 from holdfast.rooms.cache.rules.problems import LoadTimeout
 
@@ -107,7 +108,7 @@ class Asking:
                 tally.negative += 1
             if ctx is not None:
                 note(ctx, tally.fact)
-        if held.hits < 3:
+        if held.hits < MAX_HITS:
             held.hits += 1
         return keeper.value(held, returns)
 

@@ -24,12 +24,12 @@ from holdfast.rooms.cache.engine.loading import Loader, Want
 from holdfast.rooms.cache.engine.remote import Remote
 from holdfast.rooms.cache.engine.values import Decode, Encode, decode_value, encode_value
 from holdfast.rooms.cache.rules.entry import EVERYTHING, KEY, PREFIX, TAG, Entry, HybridClock, Marker
+from holdfast.rooms.cache.rules.eviction import MAX_HITS
 from holdfast.rooms.cache.rules.freshness import State
 from holdfast.rooms.cache.rules.problems import BadCall, check_key
 from holdfast.rooms.cache.rules.settings import Config
 
 T = TypeVar("T")
-MAX_HITS = 3
 
 
 class CacheEngine:

@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     checked: int = 0
     """Up to which count of markers it has been compared with them."""
     hits: int = 0
-    """How often it was asked for since eviction last looked at it, at most 3."""
+    """How often it was asked for since eviction last looked at it, at most 15."""
     plain_until: float = 0.0
     """Until then a hit needs no second look: no early refresh is due, and the value is given as it is."""
     retry_at: float = 0.0

@@ -19,12 +19,14 @@ from holdfast.rooms.cache.rules.entry import Entry
 
 SMALL_SHARE = 0.05
 """Of the bytes and of the count, for keys that have not proved themselves."""
-MAX_HITS = 3
+MAX_HITS = 15
 """Hits of an entry are counted so far between two looks of eviction."""
-_COUNTERS_PER_ENTRY = 64
+_COUNTERS_PER_ENTRY = 128
 _MAX_COUNTERS = 1 << 22
 _MEMORY_SPAN = 80
 """After so many counted requests for each entry that fits, all counts are halved."""
+_MOST = 31
+"""Counts end here, so that five halvings forget anything."""
 _SECOND_CHANCES = 10
 """Entries of the main queue looked at for one eviction, at most."""
 
@@ -78,7 +80,7 @@ class Sketch:
         digest = hash(key)
         one, two = digest & self._mask, (digest >> 23) & self._mask
         table = self._table
-        least = min(255, min(table[one], table[two]) + times)
+        least = min(_MOST, min(table[one], table[two]) + times)
         # Only the lower cell grows ("conservative update"): the other counts somebody else.
         if table[one] < least:
             table[one] = least
@@ -132,6 +134,18 @@ class SiftedFifo:
         self._small[entry.key] = entry
         self._small_bytes += entry.size_bytes
         self.size_bytes += entry.size_bytes
+        if self._is_small_full():
+            # While there is room: one at a time, or the first eviction would move all that came so far.
+            oldest = next(iter(self._small.values()))
+            if self._fits_main(oldest):
+                self._small.popitem(last=False)
+                self._small_bytes -= oldest.size_bytes
+                self._looked_at(oldest)
+                self._promote(oldest)
+
+    def _is_small_full(self) -> bool:
+        most_bytes, most = self._small_limit
+        return self._small_bytes > most_bytes or len(self._small) > most
 
     def replace(self, old: Entry, new: Entry) -> None:
         """The new value keeps the place and the hits of the old one."""
@@ -154,8 +168,7 @@ class SiftedFifo:
             self._main_bytes -= entry.size_bytes
 
     def evict(self) -> Entry:
-        most_bytes, most = self._small_limit
-        while self._small and (not self._main or self._small_bytes > most_bytes or len(self._small) > most):
+        while self._small and (not self._main or self._is_small_full()):
             candidate = self._small.popitem(last=False)[1]
             self._small_bytes -= candidate.size_bytes
             asked = self._looked_at(candidate)

@@ -1,0 +1,1 @@
+"""Tests of what carries it out, in one process and over a real server."""
