@@ -15,7 +15,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from limits import RateLimitItemPerHour
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -26,6 +25,7 @@ from holdfast.rooms.limits.engine.shared import SharedLedger
 from holdfast.rooms.limits.rules.charge import Charge, Limit
 from holdfast.rooms.limits.rules.leasing import Sharing
 from holdfast.stores.redis.client import RedisShared
+from limits import RateLimitItemPerHour
 
 CONCURRENT = 32
 BEAT_S = 0.2
@@ -78,7 +78,7 @@ async def by_get_set(url: str, quota: int, node: str) -> Decide:
     async def decide(identity: str) -> bool:
         now = time.time()
         held = await redis.get(f"litestar:{identity}")
-        history = [at for at in json.loads(held)] if held else []
+        history = list(json.loads(held)) if held else []
         if len(history) >= quota:
             return False
         await redis.set(f"litestar:{identity}", json.dumps([now, *history]), ex=int(HOUR_S))

@@ -31,7 +31,8 @@ class Timed:
 
     def script(self, script, keys, arguments=()):
         text = script.text.replace("redis.call('TIME')", "{0, tonumber(ARGV[#ARGV])}", 1)
-        assert text != script.text and "/ 1000)" in text
+        assert text != script.text
+        assert "/ 1000)" in text
         # Ends are real time, which on a busy machine may pass faster than the time it is told.
         timed = Script(script.name, text.replace("/ 1000)", "* 1000)"))
         return self.shared.script(timed, keys, [*arguments, self.now_us])
