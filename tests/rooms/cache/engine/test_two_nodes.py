@@ -1,0 +1,201 @@
+"""Engines over one real server: one load for all, one invalidation for all, each alone when it is gone."""
+
+import asyncio
+import contextlib
+from itertools import count
+from random import Random
+
+import msgspec
+import pytest
+
+from holdfast.kernel.clock import SystemClock
+from holdfast.ports.services import NoMeter
+from holdfast.rooms.cache.engine.cache import CacheEngine
+from holdfast.rooms.cache.engine.shared import SharedTier
+from holdfast.rooms.cache.rules.entry import HybridClock
+from holdfast.rooms.cache.rules.kinds import KindSettings
+from holdfast.rooms.cache.rules.settings import Config
+from holdfast.stores.redis.client import RedisShared
+from holdfast.stores.redis.config import Config as SharedConfig
+from tests.rooms.cache.shared.nodes import until
+
+from .making import Factory
+
+_numbers = count()
+KINDS = {
+    "default": KindSettings(fail_safe_s=60),
+    "brief": KindSettings(ttl_s=0.05, fail_safe_s=60, retry_s=0),
+}
+
+
+@contextlib.asynccontextmanager
+async def engine_on(url, name, namespace, **settings):
+    clock, order = SystemClock(), HybridClock()
+    shared = RedisShared(url, SharedConfig(budget_ms=500, heartbeat_s=0.2), clock)
+    engine = CacheEngine(
+        Config(kinds=KINDS, **settings),
+        clock=clock,
+        meter=NoMeter(),
+        rng=Random(name),
+        order=order,
+        now_us=shared.clock_us,
+    )
+    tier = SharedTier(
+        shared,
+        hears=engine,
+        clock=clock,
+        rng=Random(name),
+        node_id=name,
+        namespace=namespace,
+        stamps=order,
+        lease_s=1.0,
+    )
+    engine.connect(tier)
+    await shared.start()
+    await tier.start()
+    try:
+        await until(lambda: tier.state()["is_joined"])
+        yield engine
+    finally:
+        await engine.stop()
+        await tier.stop()
+        await shared.stop()
+
+
+@pytest.fixture
+async def nodes(redis_database):
+    namespace = f"e{next(_numbers)}"
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(engine_on(redis_database, f"node{n}", namespace))
+            for n in range(3)
+        ]
+
+
+async def test_one_load_for_all_callers_on_all_nodes(nodes):
+    factory = Factory(is_open=False)
+    waiters = [
+        asyncio.create_task(engine.get_or_set("k", factory, tags=["t"]))
+        for engine in nodes
+        for _ in range(50)
+    ]
+    await factory.begun.wait()
+    for waiter in waiters[::3]:
+        waiter.cancel()
+    factory.gate.set()
+    found = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [value for value in found if not isinstance(value, asyncio.CancelledError)] == [1] * 100
+    assert factory.calls == 1
+
+
+class Farm(msgspec.Struct):
+    name: str
+
+
+async def test_a_value_has_the_same_shape_on_every_node(nodes):
+    async def load():
+        return Farm("밭")
+
+    async def never():
+        raise AssertionError("it is in the second tier")
+
+    here, there, _ = nodes
+    assert await here.get_or_set("typed", load, returns=Farm) == Farm("밭")
+    assert await there.get_or_set("typed", never, returns=Farm) == Farm("밭")
+    assert await here.get_or_set("plain", load) == {"name": "밭"}
+    assert await there.get_or_set("plain", never) == {"name": "밭"}
+    await here.set("raw", b"\0\xff")
+    assert await there.get("raw") == b"\0\xff"
+    await here.set_many({"a": 1, "b": None})
+    assert await there.get_many(["a", "b", "c"]) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "how", [{"keys": ["user:1"]}, {"tags": ["t"]}, {"prefix": "user:"}, {"everything": True}]
+)
+async def test_an_invalidation_reaches_the_memory_of_every_node(nodes, how):
+    factory = Factory()
+    for engine in nodes:
+        assert await engine.get_or_set("user:1", factory, tags=["t"]) == 1
+    await nodes[0].invalidate(**how)
+    await until(lambda: all(engine.fresh("user:1") is None for engine in nodes))
+    assert {await engine.get_or_set("user:1", factory, tags=["t"]) for engine in nodes} == {2}
+
+
+async def test_a_new_value_reaches_the_memory_of_every_node(nodes):
+    factory = Factory()
+    for engine in nodes:
+        await engine.get_or_set("k", factory)
+    await nodes[0].set("k", "new")
+    await until(lambda: all(engine.fresh("k") is None for engine in nodes[1:]))
+    assert {await engine.get_or_set("k", factory) for engine in nodes} == {"new"}
+
+
+async def test_many_keys_are_loaded_once_among_nodes_that_each_want_some_of_the_same(nodes):
+    asked = []
+
+    async def load(keys):
+        asked.extend(keys)
+        await asyncio.sleep(0)
+        return {key: key.upper() for key in keys}
+
+    wants = (["a", "b", "c"], ["c", "b", "d"], ["d", "a", "e"])
+    found = await asyncio.gather(
+        *(engine.get_or_set_many(keys, load) for engine, keys in zip(nodes, wants, strict=True))
+    )
+    assert [list(each.values()) for each in found] == [["A", "B", "C"], ["C", "B", "D"], ["D", "A", "E"]]
+    assert sorted(asked) == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_value_of_another_schema_is_loaded_anew(nodes):
+    here, there, _ = nodes
+    await here.set("k", {"of": "an older release"})
+    factory = Factory()
+    factory.gives = {"name": "new"}
+    assert await there.get_or_set("k", factory, returns=Farm) == Farm("new")
+    await until(lambda: here.fresh("k") is None)
+    assert await here.get_or_set("k", factory, returns=Farm) == Farm("new")
+    assert factory.calls == 1
+
+
+async def test_the_last_good_value_of_any_node_stands_in(nodes):
+    here, there, _ = nodes
+    factory = Factory()
+    await here.get_or_set("k", factory, kind="brief")
+    await until(lambda: here.fresh("k") is None)
+    factory.raises = OSError("away")
+    assert await there.get_or_set("k", factory, kind="brief") == 1
+    assert there.keeper.tallies["brief"].stale == 1
+
+
+async def test_when_the_server_dies_nobody_notices_and_when_it_is_back_nothing_old_is_served(own_redis):
+    url = own_redis.url
+    async with (
+        engine_on(url, "a", "x", cut_off_ttl_s=30) as a,
+        engine_on(url, "b", "x", cut_off_ttl_s=30) as b,
+    ):
+        factory = Factory()
+        for engine in (a, b):
+            assert await engine.get_or_set("k", factory, tags=["t"]) == 1
+        own_redis.kill()
+        await until(lambda: a.keeper.is_cut_off and b.keeper.is_cut_off)
+        assert await b.get_or_set("k", factory, tags=["t"]) == 1
+        assert await a.get_or_set("new", factory) == 2
+        await a.invalidate(tags=["t"])
+        assert await a.get_or_set("k", factory, tags=["t"]) == 3
+        own_redis.launch()
+        await until(lambda: not (a.keeper.is_cut_off or b.keeper.is_cut_off))
+        # The server is empty: whoever asks first stores what all get; what was invalidated is seen by nobody.
+        found = [await engine.get_or_set("k", factory, tags=["t"]) for engine in (a, b, a, b)]
+        assert 1 not in found
+        assert len(set(found)) == 1
+
+
+async def test_what_is_held_while_nothing_is_heard_is_served_for_its_time_and_no_longer(own_redis):
+    async with engine_on(own_redis.url, "a", "x", cut_off_ttl_s=0.05) as engine:
+        factory = Factory()
+        assert await engine.get_or_set("k", factory) == 1
+        own_redis.kill()
+        await until(lambda: engine.keeper.is_cut_off)
+        await until(lambda: engine.fresh("k") is None)
+        assert await engine.get_or_set("k", factory) == 2
