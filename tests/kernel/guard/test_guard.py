@@ -1,4 +1,5 @@
 import asyncio
+import random
 
 import pytest
 
@@ -11,6 +12,7 @@ from holdfast.kernel.guard import (
     CircuitOpen,
     DeadlineExceeded,
     Guard,
+    Retry,
     TimedOut,
     Timeouts,
 )
@@ -392,6 +394,83 @@ async def test_a_block_is_guarded_by_async_with_and_blocks_nest():
             pytest.fail("the circuit is open")
     assert nothing_is_held(guard)
     assert guard._entered == {}
+
+
+async def test_a_block_left_by_another_task_gives_back_what_its_own_has_left_behind():
+    stage = Stage(bulkhead=BulkheadRules(concurrent=1))
+
+    async def source():
+        async with stage.guard:
+            yield 1
+
+    stream = source()
+    await asyncio.create_task(anext(stream))
+    assert stage.guard.bulkhead.busy == 1
+    await stream.aclose()
+    assert stage.guard.bulkhead.busy == 0
+    with pytest.raises(RuntimeError, match="another task"):
+        await stage.guard.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_happens_nothing_is_lost_and_one_probes(seed):
+    chance = random.Random(seed)
+    stage = Stage(
+        timeout_s=10,
+        timeouts=Timeouts(total_s=4),
+        retry=Retry(on=OSError, attempts=3),
+        breaker=BreakerRules(failures=4, lease_s=20),
+        bulkhead=BulkheadRules(concurrent=5, queue=8),
+    )
+    inside, probing, most_probing = 0, 0, 0
+
+    async def dependency():
+        nonlocal inside, probing, most_probing
+        is_probe = stage.guard.breaker.state == HALF_OPEN
+        inside, probing = inside + 1, probing + is_probe
+        most_probing = max(most_probing, probing)
+        assert inside <= 5
+        try:
+            for _ in range(chance.randrange(6)):
+                await asyncio.sleep(0)
+            ending = chance.randrange(10)
+            if ending < 5:
+                raise chance.choice([OSError("gone"), Told(500), Told(404), Told(429)])
+            if ending == 5:
+                await asyncio.Event().wait()
+        finally:
+            inside, probing = inside - 1, probing - is_probe
+
+    async def caller():
+        way = chance.randrange(3)
+        if way == 0:
+            async with stage.guard:
+                await dependency()
+        elif way == 1:
+            async for attempt in stage.guard.attempts():
+                with attempt:
+                    await dependency()
+        else:
+            await stage.guard.call(dependency)
+
+    tasks, states = [], set()
+    for _ in range(600):
+        tasks.append(asyncio.create_task(caller()))
+        if chance.random() < 0.2:
+            chance.choice(tasks).cancel()
+        if chance.random() < 0.2:
+            stage.clock.advance(chance.uniform(0, 3))
+            stage.guard.expiry.sweep()
+        states.add(stage.guard.breaker.state)
+        await asyncio.sleep(0)
+    while not all(task.done() for task in tasks):
+        await stage.pass_time(1)
+    errors = [error for error in await asyncio.gather(*tasks, return_exceptions=True) if error is not None]
+    known = (OSError, Told, CircuitOpen, BulkheadFull, TimedOut, asyncio.CancelledError)
+    assert [error for error in errors if not isinstance(error, known)] == []
+    assert nothing_is_held(stage.guard)
+    assert states == {CLOSED, OPEN, HALF_OPEN}
+    assert most_probing == 1
 
 
 async def test_what_an_attempt_took_is_observed():

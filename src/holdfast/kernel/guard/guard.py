@@ -214,17 +214,25 @@ class Guard:
     async def __aexit__(
         self, kind: type[BaseException] | None, caught: BaseException | None, trace: TracebackType | None
     ) -> None:
-        task = current_task()
-        assert task is not None
-        stack = self._entered[task]
-        passing, course = stack.pop()
-        if not stack:
-            del self._entered[task]
+        passing, course = self._leave()
         error = passing.end(caught, course.until)
         course.error = error if isinstance(error, Exception) else None
         course.note(self.name)
         if error is not None and error is not caught:
             raise error from caught
+
+    def _leave(self) -> tuple[Passing, Course]:
+        """What the running task entered last, or what a task that has ended left behind (a generator)."""
+        task = current_task()
+        if task not in self._entered:
+            task = next((other for other in self._entered if other.done()), None)
+        if task is None:
+            raise RuntimeError(f"the guard of {self.name} is left in another task than it was entered in")
+        stack = self._entered[task]
+        left = stack.pop()
+        if not stack:
+            del self._entered[task]
+        return left
 
     def remaining_s(self) -> float | None:
         """Seconds that the running call has left, by this guard's limits and the request's deadline."""

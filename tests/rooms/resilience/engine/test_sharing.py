@@ -7,6 +7,7 @@ import pytest
 from holdfast.kernel.guard import CircuitOpen
 from holdfast.ports.shared import SharedDown
 from holdfast.rooms.resilience.rules.standing import LOOK, Move
+from holdfast.rooms.resilience.store.redis import RedisStates
 from tests.rooms.resilience.world import World, fine, until
 
 SHARED = {"shared": True, "failures": 2, "open_s": 1000, "lease_s": 2000, "longest_open_s": 100_000}
@@ -214,8 +215,6 @@ async def test_news_of_the_others_wins_over_what_one_did_alone(cut_pair):
 
 
 async def test_a_store_that_lost_its_memory_is_told_again(shared, clock):
-    from holdfast.rooms.resilience.store.redis import RedisStates
-
     first, second = (World(RedisStates(shared), clock, seed, pay=SHARED) for seed in (1, 2))
     await opened([first, second])
     await shared.call("FLUSHDB")
@@ -224,6 +223,17 @@ async def test_a_store_that_lost_its_memory_is_told_again(shared, clock):
     await second.look()
     assert (first.state(), second.state()) == ("open", "open")
     assert (await first.guards._states.look(["pay"]))["pay"].is_open
+
+
+async def test_a_key_of_another_type_is_as_good_as_no_store(shared, clock):
+    await shared.call("SET", "holdfast:resilience:{pay}", "not ours")
+    world = World(RedisStates(shared), clock, pay=SHARED)
+    await world.look()
+    await world.fail(2)
+    await world.told()
+    assert (world.state(), world.guards.report("pay").shared) == ("open", "away")
+    clock.advance(1001)
+    assert await world.guard().call(fine) == "fine"
 
 
 async def test_a_store_that_hangs_holds_a_call_up_no_longer_than_its_budget(clock):

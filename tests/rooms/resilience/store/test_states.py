@@ -131,6 +131,16 @@ async def test_in_redis_a_state_that_lies_in_the_far_future_holds_nobody(shared)
     assert (found.left_s, found.leased_s) == (5, 1)
 
 
+async def test_in_redis_a_poisoned_value_counts_as_nothing_and_can_be_mended(shared):
+    states = RedisStates(shared)
+    await shared.call(
+        "HSET", "holdfast:resilience:{pay}", "generation", "x", "open_ms", b"\xff\x00", "lease", "?"
+    )
+    assert (await states.look(["pay"]))["pay"].is_open is False
+    assert (await states.move("pay", Move(OPEN, 0, open_s=5, opens=1))).granted
+    assert (await states.look(["pay"]))["pay"].is_open is True
+
+
 async def test_in_sql_a_lost_lease_expires_by_the_clock_of_who_watches_it(sql, clock):
     one, other = SqlStates(sql, clock.monotonic), SqlStates(sql, clock.monotonic)
     await one.move("pay", Move(OPEN, 0, open_s=5, opens=1))

@@ -15,16 +15,18 @@ CHANNEL = "holdfast:resilience"
 MOVE = Script(
     "resilience move",
     """
+-- What is no number (a poisoned value) counts as nothing.
+local function number(value) return tonumber(value or 0) or 0 end
 local kind, known, token = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local open_ms, opens, lease_ms, early = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local row = redis.call('HMGET', KEYS[1],
   'generation', 'open_ms', 'until', 'opens', 'lease', 'lease_ms', 'lease_until')
-local generation = tonumber(row[1] or 0)
-local was_open_ms, until_ms = tonumber(row[2] or 0), tonumber(row[3] or 0)
-local was_opens, lease = tonumber(row[4] or 0), row[5] or ''
-local was_lease_ms, lease_until = tonumber(row[6] or 0), tonumber(row[7] or 0)
+local generation = number(row[1])
+local was_open_ms, until_ms = number(row[2]), number(row[3])
+local was_opens, lease = number(row[4]), row[5] or ''
+local was_lease_ms, lease_until = number(row[6]), number(row[7])
 local is_open = was_open_ms > 0
 -- A server whose clock stepped back must not hold anything for longer than was asked.
 until_ms = math.min(until_ms, now + was_open_ms)
