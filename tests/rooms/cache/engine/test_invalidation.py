@@ -115,6 +115,51 @@ async def test_an_entry_is_compared_with_its_own_beginning_not_the_reader_s():
     assert await engine.get_or_set("k", factory, tags=["t"]) == 1
 
 
+async def test_a_load_that_began_while_nothing_was_heard_is_asked_for_anew():
+    engine, factory = make_engine(), Factory(is_open=False)
+    engine.cut_off()
+    waiter = asyncio.create_task(engine.get_or_set("k", factory))
+    await factory.begun.wait()
+    engine.joined()
+    factory.gate.set()
+    assert await waiter == 1
+    await settle(engine)
+    assert await engine.get_or_set("k", factory) == 2
+    assert await engine.get_or_set("k", factory) == 2
+
+
+async def test_what_is_held_while_cut_off_is_served_for_that_time_and_after_joining_asked_for_anew():
+    clock = ManualClock()
+    engine, factory = make_engine(clock, cut_off_ttl_s=30), Factory()
+    await engine.get_or_set("before", factory)
+    engine.cut_off()
+    clock.advance(20)
+    engine.cut_off()
+    await engine.get_or_set("during", factory)
+    clock.advance(9.9)
+    assert await engine.get_many(["before", "during"]) == {"before": 1, "during": 2}
+    clock.advance(0.2)
+    assert await engine.get_many(["before", "during"]) == {"during": 2}
+    clock.advance(20)
+    assert await engine.get_many(["before", "during"]) == {}
+    factory.raises = OSError("away")
+    with pytest.raises(OSError, match="away"):
+        await engine.get_or_set("before", factory)
+    factory.raises = None
+    assert await engine.get_or_set("last", factory) == 4
+    engine.joined()
+    assert engine.explain("last")["state"] == "ended"
+    assert await engine.get_or_set("last", factory) == 5
+    assert await engine.get_or_set("last", factory) == 5
+
+
+async def test_a_value_too_large_to_keep_replaces_the_old_one_all_the_same():
+    engine = make_engine(max_value_bytes=100)
+    await engine.set("k", "old")
+    await engine.set("k", "x" * 101)
+    assert await engine.get("k") is None
+
+
 TAGS = {"a": ("t",), "ab": ("t", "u"), "b": ("u",), "c": ()}
 KEYS = st.sampled_from(sorted(TAGS))
 STEPS = st.lists(

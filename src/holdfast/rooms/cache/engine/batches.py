@@ -11,7 +11,7 @@ from holdfast.rooms.cache.engine.flights import Flight, Flights
 from holdfast.rooms.cache.engine.keeper import Keeper
 from holdfast.rooms.cache.engine.loading import Loader, Want, Word, cancelled, is_cancelled
 from holdfast.rooms.cache.engine.remote import Lease, Remote
-from holdfast.rooms.cache.rules.entry import Entry
+from holdfast.rooms.cache.rules.entry import KEY, Entry, Marker
 from holdfast.rooms.cache.rules.freshness import Absent, State
 from holdfast.rooms.cache.rules.kinds import Kind
 from holdfast.rooms.cache.rules.problems import BadValue
@@ -82,16 +82,22 @@ class Batches:
             keeper.build(key, kind, value, born=keeper.stamp(), ttl_s=ttl_s, tags=tags, returns=returns)
             for key, value in values.items()
         ]
-        kept = []
+        kept, dropped = [], []
         for entry in entries:
             self._loader.outdate(entry.key, entry.born)
             if keeper.is_kept(entry):
                 keeper.keep(entry)
                 kept.append(entry)
             else:
+                # The value that it was to replace must not be found any more either.
+                dropped.append(Marker(KEY, entry.key, entry.born))
                 keeper.forget(entry.key, entry.born)
-        if kept and self._remote is not None:
-            await self._remote.store(kept)
+        keeper.hear(dropped)
+        if self._remote is not None:
+            if kept:
+                await self._remote.store(kept)
+            if dropped:
+                await self._remote.mark(dropped)
 
     async def get_or_set_many(
         self,

@@ -16,7 +16,10 @@ _COUNTERS = {
     "loads": ("holdfast_cache_loads_total", "Calls of a factory."),
     "failures": ("holdfast_cache_load_failures_total", "Calls of a factory that failed or were given up."),
     "load_s": ("holdfast_cache_load_seconds_total", "Time that factories took."),
-    "early": ("holdfast_cache_early_refreshes_total", "Loads begun before the end of a value."),
+    "early": (
+        "holdfast_cache_refreshes_total",
+        "Loads begun while callers got the value that was there.",
+    ),
     "joined": ("holdfast_cache_joined_total", "Callers who waited for a load that somebody else had begun."),
     "evictions": ("holdfast_cache_evictions_total", "Entries given up for room."),
     "refused": ("holdfast_cache_refused_total", "Values too large to keep."),

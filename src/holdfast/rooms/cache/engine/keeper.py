@@ -98,15 +98,19 @@ class Keeper:
             return False
         return entry.stale_until > self.now() and entry.fresh_until > self.now()
 
-    def keep(self, entry: Entry) -> bool:
-        """Hold it in memory unless a marker kills it; the entry given stays as it travels."""
+    def keep(self, entry: Entry, since: int | None = None) -> bool:
+        """Hold it in memory unless a marker kills it; the entry given stays as it travels.
+
+        `since` is the count of markers when its load began: where we were cut off at that time, what was
+        invalidated meanwhile is not known, and it is asked for anew before it is served.
+        """
         count = self.markers.count
         if self.killer(entry):
             return False
         kind = self.kinds.get(entry.kind) or self.kinds["default"]
         held = copy.copy(entry)
         held.tally = self.tallies[kind.name]
-        held.checked = count
+        held.checked = count if since is None or since >= self._trusted_count else since
         held.size_bytes = weigh(entry, keeps_body=kind.isolated)
         if self._cut_off_at is not None:
             self._limit(held, self.now())

@@ -204,7 +204,7 @@ class Loader:
         flight.was_killed = bool(keeper.killer(entry))
         keeps = not flight.was_killed and not flight.is_outdated and keeper.is_kept(entry)
         if keeps:
-            keeper.keep(entry)
+            keeper.keep(entry, flight.marks)
         self.end(flight, entry)
         return keeps
 
