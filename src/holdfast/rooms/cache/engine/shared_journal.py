@@ -73,11 +73,13 @@ class Journal:
     def missed_markers(self) -> list[Marker]:
         return [Marker(scope, name, stamp) for (scope, name), stamp in self._markers.items()]
 
-    def settle_marker(self, marker: Marker) -> None:
-        """It stands in the shared store; one that came later under the same name does not yet."""
+    def settle_marker(self, marker: Marker) -> bool:
+        """It stands in the shared store, and was missing there; one that came later does not yet."""
         place = (marker.scope, marker.name)
-        if self._markers.get(place) == marker.stamp:
-            del self._markers[place]
+        if self._markers.get(place) != marker.stamp:
+            return False
+        del self._markers[place]
+        return True
 
     def take_writes(self, limit: int) -> list[tuple[Entry, bool]]:
         """The oldest of them; they are no longer in here."""

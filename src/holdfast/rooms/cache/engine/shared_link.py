@@ -163,10 +163,11 @@ class Link:
         except asyncio.CancelledError:
             self._journal.miss_marker(marker)
             raise
-        self._journal.settle_marker(marker)
+        was_missing = self._journal.settle_marker(marker)
         if live:
             marker = Marker(marker.scope, marker.name, stamp)
             self._known.own(marker)
+        if live or was_missing:
             self._journal.said(marker, self._clock.monotonic())
 
     async def catch_up(self) -> None:
