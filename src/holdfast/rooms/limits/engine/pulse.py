@@ -19,7 +19,9 @@ class Pulse:
     """Measures the loop by calls that come late; `beat` is told of every delay.
 
     Without alarm that is one timer every 20 ms of traffic. Once one comes late the turns themselves are
-    measured, from the first admission of a turn to the next turn. `clock` gives monotonic seconds.
+    measured, from the first admission of a turn to the next turn. `now` gives monotonic seconds,
+    `work` the seconds that this thread has run: on a shared or throttled core a turn may be long and
+    have done little, and is not to be taken for a full one.
     """
 
     __slots__ = (
@@ -35,6 +37,8 @@ class Pulse:
         "_loop",
         "_now",
         "_quiet_at",
+        "_work",
+        "_work_at",
         "admitted",
         "after_brief",
         "alarmed",
@@ -45,12 +49,15 @@ class Pulse:
     def __init__(
         self,
         now: Callable[[], float],
+        work: Callable[[], float],
         brief_s: float,
         alarm_s: float,
         beat: Callable[[float, float, bool], None],
         is_busy: Callable[[], bool],
     ) -> None:
         self._now = now
+        self._work = work
+        self._work_at = 0.0
         self._brief_s = brief_s
         self._alarm_s = alarm_s
         self._beat = beat
@@ -114,11 +121,16 @@ class Pulse:
         if self.turn_at is None:
             if self._loop is not None:
                 self.turn_at = now
+                self._work_at = self._work()
                 self.admitted = 0
                 self._asked = 1
                 self._loop.call_soon(self._turned)
             return 0.0
         return now - self.turn_at
+
+    def worked_s(self) -> float:
+        """How much of this turn was work of ours: not the time in which the system ran somebody else."""
+        return self._work() - self._work_at
 
     def busy_s(self, now: float) -> float:
         """How long the loop has not once had nothing to do, as far as the turns have been measured."""
@@ -137,8 +149,9 @@ class Pulse:
             self._busy_since = self.turn_at
         self._ended_at = now
         self.turn_at = None
+        worked_s = self.worked_s()
         if self.admitted:
-            self.slice_s += _SHARE * (turn_s / self.admitted - self.slice_s)
-        self.after_brief = turn_s <= max(self._brief_s, _BRIEF_SLICES * self.slice_s)
+            self.slice_s += _SHARE * (worked_s / self.admitted - self.slice_s)
+        self.after_brief = worked_s <= max(self._brief_s, _BRIEF_SLICES * self.slice_s)
         self._alarm(turn_s, now)
         self._beat(turn_s, now, True)

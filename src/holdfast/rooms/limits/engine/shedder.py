@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable
 from math import exp
 
 import msgspec
 
-from holdfast.kernel.clock import Clock
+from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.ports.services import Meter
 from holdfast.rooms.limits.engine.pulse import Pulse
 from holdfast.rooms.limits.rules.concurrency import Config, Law
@@ -73,7 +74,14 @@ class Shedder:
         self._held = Line()
         self._short_turn_s = _SHORT_TURNS * config.target_s
         self._gate = Gate(config.target_s, config.interval_s)
-        self._pulse = Pulse(self._now, config.target_s, self._short_s / 2, self._on_beat, self._on_look)
+        self._pulse = Pulse(
+            self._now,
+            time.thread_time if isinstance(clock, SystemClock) else clock.monotonic,
+            config.target_s,
+            self._short_s / 2,
+            self._on_beat,
+            self._on_look,
+        )
         refused = meter.counter(
             "holdfast_limits_shed_requests_total",
             "Requests refused for want of capacity, by why and priority.",
@@ -116,7 +124,7 @@ class Shedder:
         elif pulse.alarmed:
             age_s = pulse.age_s(now)
             if self._standing.meets(age_s, self._short_turn_s, now) and not self._gate.lets_in(
-                level, age_s, pulse.slice_s, pulse.after_brief, now
+                level, pulse.worked_s(), pulse.slice_s, pulse.after_brief, now
             ):
                 return self._hold(lane, level, now, deadline)
             pulse.admitted += 1
@@ -322,6 +330,8 @@ class Shedder:
                 # The queue may stand where no turn shows it: some loops accept one connection a turn.
                 self._standing.declare(now)
         if self._held.size:
+            for waiter in self._held.expired(now, self._config.interval_s, everyone=False):
+                self._turn_away("loop", waiter, now)
             self._release(now)
         if not is_turn:
             self._weigh(late_s / short_s)
