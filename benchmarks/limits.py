@@ -319,7 +319,7 @@ def with_a_place(rounds: int) -> Row:
 
 def run(quick: bool) -> Sequence[Row]:
     return [
-        decision(3 if quick else 15),
+        decision(3 if quick else 7),
         with_a_place(100 if quick else 500),
         accuracy(100_000 if quick else 1_000_000),
     ]
