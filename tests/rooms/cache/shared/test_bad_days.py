@@ -8,7 +8,8 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.ports.shared import SharedDown
 from holdfast.rooms.cache.engine.remote import Lease
 from holdfast.rooms.cache.rules.entry import EVERYTHING, KEY, PREFIX, TAG, Entry, Marker
-from tests.rooms.cache.shared.nodes import cut_wire, node, until
+from tests.rooms.cache.shared.nodes import cut_wire, node, pause, until
+from tests.stores.redis.proxy import Proxy
 
 SCOPES = [(KEY, "farm:1"), (TAG, "user:1"), (PREFIX, "farm:"), (EVERYTHING, "")]
 
@@ -220,3 +221,46 @@ async def test_a_sentinel_fail_over(redis_sentinel):
         assert await b.body("k") is None
         await a.fill("k", b"new", tags=("t",))
         assert await b.body("k") == b"new"
+
+
+async def test_a_cluster_s_master_dies(own_redis_cluster):
+    """Its replica takes over: the invalidation said meanwhile holds, wherever value and marker lie."""
+    cluster = own_redis_cluster
+    doomed = cluster.masters[0]
+    keys = [f"k{i}" for i in range(60)]
+    async with node(cluster.url, "a") as a, node(cluster.url, "b") as b:
+        for key in keys:
+            await a.fill(key, tags=(f"tag:{key}",))
+        await until(lambda: cluster.replica.ask("DBSIZE") == doomed.ask("DBSIZE"))
+        doomed.kill()
+        for key in keys:
+            await a.mark(TAG, f"tag:{key}")
+        await until(lambda: a.tier.state()["journal_markers"] == 0, 60.0)
+        await until(lambda: a.tier.state()["is_joined"] and b.tier.state()["is_joined"], 60.0)
+        assert await b.tier.fetch(keys) == [None] * len(keys)
+        for key in keys:
+            await a.fill(key, b"new", tags=(f"tag:{key}",))
+        # The other node finds out by itself who answers now, and until then finds nothing, never the old.
+        while None in (found := [entry and entry.body for entry in await b.tier.fetch(keys)]):
+            await pause(0.02)
+        assert found == [b"new"] * len(keys)
+
+
+async def test_a_wire_that_swallows_everything(own_redis):
+    """A partition without a reset: connections stand, nothing arrives."""
+    proxy = Proxy(own_redis.port)
+    await proxy.start()
+    try:
+        async with node(proxy.url, "a", budget_ms=50.0) as a, node(own_redis.url, "b") as b:
+            await a.fill("k", tags=("t",))
+            proxy.stall()
+            await b.mark(TAG, "t")
+            await until(lambda: a.ears.turns == ["joined", "cut_off"])
+            assert await a.body("k") is None
+            marker = await a.mark(TAG, "own")
+            proxy.resume()
+            await until(lambda: a.tier.state()["is_joined"])
+            assert await a.body("k") is None
+            await until(lambda: marker.name in [each.name for each in b.ears.markers])
+    finally:
+        await proxy.stop()
