@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.context import _current as _request  # a function around it would be paid at every hit
+from holdfast.kernel.context import _current
 from holdfast.ports.cache import Factory
 from holdfast.ports.services import Meter
 from holdfast.rooms.cache.engine.asking import Asking
@@ -30,6 +30,8 @@ from holdfast.rooms.cache.rules.problems import BadCall, check_key
 from holdfast.rooms.cache.rules.settings import Config
 
 T = TypeVar("T")
+_request = _current.get
+"""What `current_ctx` calls; its frame would be paid at every hit."""
 
 
 class CacheEngine:
@@ -89,7 +91,6 @@ class CacheEngine:
         self,
         key: str,
         factory: Factory[T],
-        *,
         kind: str = "default",
         ttl_s: float | None = None,
         tags: Sequence[str] = (),
@@ -107,16 +108,17 @@ class CacheEngine:
             pass
         else:
             if entry.checked == self._markers.count and self._now() < entry.plain_until:
-                entry.tally.hits += 1
+                tally = entry.tally
+                tally.hits += 1
                 if entry.hits < MAX_HITS:
                     entry.hits += 1
-                ctx = _request.get()
+                ctx = _request()
                 if ctx is not None:
-                    event = ctx.event
-                    if event.facts is None:
-                        event.facts = {"cache": entry.tally.fact}
+                    facts = ctx.event.facts
+                    if facts is None:
+                        ctx.event.facts = {"cache": tally.fact}
                     else:
-                        event.facts["cache"] = entry.tally.fact
+                        facts["cache"] = tally.fact
                 return entry.value  # type: ignore[no-any-return] # what the factory of this key returned
         check_key(key)
         want = Want(key, self.keeper.kind(kind), factory, ttl_s, _tags(tags), returns)

@@ -24,6 +24,17 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     """Until then it is served as it is."""
     stale_until: float
     """Until then it may stand in, marked stale, while a new one is loaded or when none can be."""
+    # What every hit reads stands together: fewer lines of the processor's cache.
+    checked: int = 0
+    """Up to which count of markers it has been compared with them."""
+    hits: int = 0
+    """How often it was asked for since eviction last looked at it, at most 15."""
+    plain_until: float = 0.0
+    """Until then a hit needs no second look: no early refresh is due, and the value is given as it is."""
+    tally: Any = None
+    """Where the hits of its kind are counted in this process."""
+    retry_at: float = 0.0
+    """A load has failed: not before then is the next one tried."""
     tags: tuple[str, ...] = ()
     body: bytes | None = None
     """The value as it travels: JSON, or the bytes themselves."""
@@ -33,16 +44,6 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     size_bytes: int = 0
     is_negative: bool = False
     """Whether it says that there is nothing."""
-    checked: int = 0
-    """Up to which count of markers it has been compared with them."""
-    hits: int = 0
-    """How often it was asked for since eviction last looked at it, at most 15."""
-    plain_until: float = 0.0
-    """Until then a hit needs no second look: no early refresh is due, and the value is given as it is."""
-    retry_at: float = 0.0
-    """A load has failed: not before then is the next one tried."""
-    tally: Any = None
-    """Where the hits of its kind are counted in this process."""
 
 
 class Marker(msgspec.Struct, frozen=True, array_like=True):
