@@ -259,3 +259,24 @@ def test_a_stop_answers_those_who_wait_and_another_loop_may_follow():
     door.loop = SimulatedLoop(door.clock)
     assert isinstance(door.run(door.ask()), Place)
     assert door.shedder._pulse.is_running
+
+
+def test_clients_that_give_up_do_not_hide_how_long_it_takes():
+    """Whoever leaves after a long wait is a sample: its latency is at least that."""
+    world = World(pool(8, lambda rng: 0.02))
+
+    async def scene():
+        shedder = world.shedder
+        for _ in range(40):
+            place = shedder.enter("call", HIGH)
+            await pause(0.02)
+            shedder.leave(place)
+        law = shedder._lanes["call"].law
+        for length_s, counted in ((0.01, 0), (0.3, 1)):
+            before = law._count
+            place = shedder.enter("call", HIGH)
+            await pause(length_s)
+            shedder.forget(place)
+            assert law._count - before == counted
+
+    world.loop.run_until_complete(scene())

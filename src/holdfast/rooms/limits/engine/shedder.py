@@ -139,7 +139,7 @@ class Shedder:
         if lane is None:
             return
         place.lane = None
-        if not failed and sample and not lane.is_stream:
+        if sample and not lane.is_stream and (not failed or self._took_long(lane, place)):
             now = self._now()
             if lane.law.observe(now - place.since, lane.inside, now):
                 self._set_places(lane)
@@ -149,7 +149,17 @@ class Shedder:
 
     def forget(self, place: Place) -> None:
         """The request never did its work: refused by a limit, or its client has left."""
-        self.leave(place, sample=False)
+        lane = place.lane
+        self.leave(place, sample=lane is not None and self._took_long(lane, place))
+
+    def _took_long(self, lane: Lane, place: Place) -> bool:
+        """Whether a request that came to nothing shows all the same that latency is no longer quiet.
+
+        Clients that give up after a second would hide every latency above it: then nothing is learned
+        just when the queue is longest. What is quick shows nothing.
+        """
+        quiet = lane.law.quiet
+        return quiet is not None and self._now() - place.since > 2 * exp(quiet)
 
     def limits(self) -> dict[str, float]:
         """The limit of each class of work met so far."""
