@@ -82,9 +82,9 @@ class Holdfast:
         server = self.settings.section("server", ServerConfig)
         self._grace_s = server.grace_s
         self._signals = SignalWatch(self._heard_signal, self._later, server.drain_s)
-        self.edge = self._make_edge(app if app is not None else _nothing_below)
+        self.edge = self._make_edge(self._told(app if app is not None else _nothing_below))
         self._report = StatusReport(self.ground, self.edge)
-        self._lifespan = Lifespan(self.edge.app, start=self.start, stop=self.stop)
+        self._lifespan = Lifespan(self._below or _nothing_below, start=self.start, stop=self.stop)
         if self._attached:
             attach(app, self._wrap, problem_json=self.edge.config.problem_json)
             app.holdfast = self  # so that `holdfast serve` does not wrap it twice
@@ -120,9 +120,15 @@ class Holdfast:
 
     def _wrap(self, inner: App) -> App:
         """The outermost callable of an app that we are attached to."""
-        self.edge.app = inner
+        self.edge.app = self._told(inner)
         self._lifespan = Lifespan(inner, start=self.start, stop=self.stop)
         return self._serve
+
+    def _told(self, inner: App) -> App:
+        """`inner`, its answers marked by the table of responses with how long they may be kept."""
+        room: Any = self.ground.rooms.get("cache")
+        told: App = inner if room is None else room.responses.around(inner)
+        return told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._attached:

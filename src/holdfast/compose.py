@@ -45,14 +45,15 @@ def _telemetry(ground: Ground) -> Room:
 def _resilience(ground: Ground) -> Room:
     from holdfast.rooms.resilience.room import Config, ResilienceRoom
 
+    config = ground.settings.section("resilience", Config)
     return ResilienceRoom(
-        ground.settings.section("resilience", Config),
+        config,
         clock=ground.clock,
         meter=ground.meter,
         log=ground.log,
         supervisor=ground.supervisor,
         shared=ground.shared,
-        sql=ground.sql,
+        sql=ground.sql if config.shares and ground.shared is None else None,
         rng=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
     )
 

@@ -39,6 +39,16 @@ _DATABASE_GAUGES = (
     ("holdfast_database_opened_connections", "opened_total", "Connections opened since the start."),
 )
 
+_SHARED_GAUGES = (
+    ("holdfast_shared_up", "up", "Whether the shared store answers: 1 or 0."),
+    ("holdfast_shared_waiting_calls", "waiting", "Calls on the shared store without a reply yet."),
+    ("holdfast_shared_calls", "calls", "Calls on the shared store since the start."),
+    ("holdfast_shared_missed_calls", "missed", "Calls that had no reply within the budget, since the start."),
+    ("holdfast_shared_refused_calls", "turned_away", "Calls turned away without trying, since the start."),
+    ("holdfast_shared_reconnects", "reconnects", "Connections opened again since the start."),
+    ("holdfast_shared_outages", "outages", "Times the shared store went away since the start."),
+)
+
 
 class Config(Struct, frozen=True):
     """The settings at the top level of holdfast.toml."""
@@ -76,8 +86,8 @@ class ServerConfig(Struct, frozen=True):
     max_connections: Annotated[int, Meta(ge=1, description="connections waiting to be accepted")] = 2048
 
 
-def _figure(database: "Driver", key: str) -> float:
-    return float(database.state()[key])
+def _figure(store: "Driver | RedisShared", key: str) -> float:
+    return float(store.state()[key])
 
 
 async def _nothing() -> Mapping[str, Any]:
@@ -139,6 +149,9 @@ class Ground:
             self.shared_store = open_shared(
                 self.root.url, self.clock, self.settings.section("shared", SharedConfig)
             )
+            if self.shared_store is not None:
+                for name, key, meaning in _SHARED_GAUGES:
+                    self.meter.watch(name, meaning, partial(_figure, self.shared_store, key))
         return self.shared_store
 
     @property

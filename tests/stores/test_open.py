@@ -47,7 +47,6 @@ def test_postgres_urls(url: str) -> None:
     assert isinstance(driver, PostgresSql)
     assert driver._url == "postgresql://user:geheim@db:5432/shop"
     assert "geheim" not in str(driver.state())
-    assert driver.state()["unused_urls"] == []
 
 
 def test_several_hosts_are_one_url() -> None:

@@ -51,12 +51,10 @@ class PostgresSql:
         url: str,
         config: Config | None = None,
         clock: Clock | None = None,
-        unused: Sequence[str] = (),
     ) -> None:
         self._url = url
         self._config = config or Config()
         self._clock: Clock = clock or SystemClock()
-        self._unused = list(unused)
         self._statements = Statements(asyncpg_dialect())  # type: ignore[no-untyped-call] # SQLAlchemy's own
         self._pool: Any = None
         self._pid = 0
@@ -143,7 +141,6 @@ class PostgresSql:
             "waiting": self._gate.waiting,
             "refused_total": self._gate.refused,
             "opened_total": self._opened_total,
-            "unused_urls": self._unused,
         }
 
     async def with_schema(self, work: Callable[[Connection], T], *, write: bool) -> T:

@@ -44,12 +44,10 @@ class SqliteSql:
         path: Path | None,
         config: Config | None = None,
         clock: Clock | None = None,
-        unused: Sequence[str] = (),
     ) -> None:
         self.path = path
         self._config = config or Config()
         self._clock: Clock = clock or SystemClock()
-        self._unused = list(unused)
         self._statements = Statements(pysqlite.dialect(paramstyle="qmark"))
         self._opened_total = 0
         self._pid = 0
@@ -126,7 +124,6 @@ class SqliteSql:
             "waiting": self._writing.waiting + (self._reading.waiting if separate else 0),
             "refused_total": self._writing.refused + (self._reading.refused if separate else 0),
             "opened_total": self._opened_total,
-            "unused_urls": self._unused,
         }
 
     async def with_schema(self, work: Callable[[Connection], T], *, write: bool) -> T:

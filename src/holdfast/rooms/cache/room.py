@@ -8,17 +8,21 @@ from typing import Any, ClassVar
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.ids import IdSource
-from holdfast.kernel.room import Check, Finding, Room
+from holdfast.kernel.room import Check, Finding, Room, Verb
+from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import Meter
 from holdfast.ports.shared import Shared
 from holdfast.rooms.cache.engine.cache import CacheEngine
+from holdfast.rooms.cache.engine.parts import Parts
 from holdfast.rooms.cache.engine.responses import Responses
 from holdfast.rooms.cache.engine.sessions import Sessions
 from holdfast.rooms.cache.engine.shared import SharedTier
 from holdfast.rooms.cache.engine.sync import SyncCache
 from holdfast.rooms.cache.engine.upkeep import Upkeep
+from holdfast.rooms.cache.engine.verbs import Verbs
 from holdfast.rooms.cache.engine.warmup import Warmup
+from holdfast.rooms.cache.http import CacheHttp, routes
 from holdfast.rooms.cache.rules.entry import HybridClock
 from holdfast.rooms.cache.rules.settings import Config as Config
 
@@ -84,6 +88,9 @@ class CacheRoom(Room):
             self.engine, file=file, limit=config.warm_keys, concurrency=config.warm_concurrency
         )
         self._upkeep = Upkeep(self.engine, self.sessions, self.warmup, sweep_s=config.sweep_s)
+        self._parts = Parts(
+            self.engine, self.sessions, self.warmup, None if self.tier is None else self.tier.state
+        )
         self._is_running = False
 
     async def start(self) -> None:
@@ -112,6 +119,12 @@ class CacheRoom(Room):
 
     def checks(self) -> Sequence[Check]:
         return (Check("cache", self._ask),)
+
+    def routes(self) -> Sequence[Route]:
+        return routes(CacheHttp(self._parts))
+
+    def verbs(self) -> Sequence[Verb]:
+        return Verbs(self._parts).all()
 
     def stats(self) -> Mapping[str, Any]:
         """What both tiers hold and have counted."""

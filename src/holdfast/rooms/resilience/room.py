@@ -85,7 +85,7 @@ class ResilienceRoom(Room):
         self._running = True
         self._supervisor.every("resilience figures", PUBLISH_EVERY_S, self._figures.publish)
         self._supervisor.every("resilience recovery", self.config.probe_every_s, self._recovery.turn)
-        if self.guards.shared is not None and self._shares():
+        if self.guards.shared is not None and self.config.shares:
             self._supervisor.every("resilience states", self.config.share_every_s, self.guards.shared.look)
             if self._shared is not None:
                 self._leave = self._shared.subscribe(CHANNEL, self.guards.shared)
@@ -114,9 +114,3 @@ class ResilienceRoom(Room):
 
     def verbs(self) -> Sequence[Verb]:
         return self._verbs.all()
-
-    def _shares(self) -> bool:
-        """Whether anything is, or may come to be, shared."""
-        return self.config.defaults.shared or any(
-            dependency.shared for dependency in self.config.dependencies.values()
-        )

@@ -2,6 +2,9 @@
 
 import argparse
 
+import pytest
+
+from holdfast.kernel.errors import Problem
 from tests.rooms.limits.rooms import Harness
 
 
@@ -40,12 +43,14 @@ async def test_a_login_is_explained_by_address(capsys):
     assert "for ip:2001:db8::/64" in capsys.readouterr().out
 
 
-async def test_an_unknown_action_and_a_bad_time_say_what_to_do(capsys):
+async def test_an_unknown_action_and_a_bad_time_say_what_to_do_in_one_line():
     house = Harness()
-    assert await run(house, "limits explain", "--action", "nothing") == 2
-    assert "actions are: ai_generation, api_call" in capsys.readouterr().err
-    assert await run(house, "limits explain", "--action", "api_call", "--at", "soon") == 2
-    assert "2026-11-21T10:00" in capsys.readouterr().err
+    with pytest.raises(Problem) as unknown:
+        await run(house, "limits explain", "--action", "nothing")
+    assert "actions are: ai_generation, api_call" in unknown.value.line()
+    with pytest.raises(Problem) as late:
+        await run(house, "limits explain", "--action", "api_call", "--at", "soon")
+    assert "2026-11-21T10:00" in late.value.line()
 
 
 async def test_list_shows_the_table_and_what_it_comes_to(capsys):

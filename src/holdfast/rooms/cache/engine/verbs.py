@@ -81,9 +81,8 @@ class Verbs:
         tier = self._parts.tier
         if tier is None:
             print(
-                "there is no shared store, and the memory of a running server cannot be reached from here.\n"
-                f"  ask the server itself: {instead}\n"
-                "  or set `url` to include redis://… so that all processes share one",
+                "there is no shared store, and the memory of a running server cannot be reached from here "
+                f"(ask the server itself: {instead}; or add redis://… to `url`, so that all share one)",
                 file=sys.stderr,
             )
             return False
@@ -91,7 +90,7 @@ class Verbs:
             if tier()["is_up"]:
                 return True
             await self._pause(_LOOK_S)
-        print(f"the shared store does not answer.\n  ask each server: {instead}", file=sys.stderr)
+        print(f"the shared store does not answer (ask each server itself: {instead})", file=sys.stderr)
         return False
 
 

@@ -1,15 +1,11 @@
 """The room's commands: limits list, limits explain."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from holdfast.kernel.errors import Problem
 from holdfast.kernel.room import Verb
 from holdfast.rooms.limits.engine.explaining import Asked, Explainer
 from holdfast.rooms.limits.rules.explain import told
-
-UNREADABLE = 2
 
 
 class Verbs:
@@ -55,12 +51,8 @@ class Verbs:
             options.load,
             options.ip,
         )
-        try:
-            for found in await self._explainer.explain(asked):
-                print("\n".join(told(found)))
-        except Problem as problem:
-            print(f"{problem.detail}\n  {problem.hint}", file=sys.stderr)
-            return UNREADABLE
+        for found in await self._explainer.explain(asked):
+            print("\n".join(told(found)))
         self._say_if_off()
         return 0
 

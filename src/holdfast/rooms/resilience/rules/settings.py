@@ -74,6 +74,11 @@ class Config(msgspec.Struct, frozen=True):
         int, Meta(ge=1, le=10_000, description="names that code may add; each is a metric's label")
     ] = 200
 
+    @property
+    def shares(self) -> bool:
+        """Whether any state is, or may come to be, shared with other processes."""
+        return self.defaults.shared or any(each.shared for each in self.dependencies.values())
+
 
 def guard_options(settings: Dependency) -> dict[str, Any]:
     """The keyword arguments of the Guard that these settings mean; what to retry on only code can say."""
