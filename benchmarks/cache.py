@@ -1,7 +1,7 @@
 """The cache in one process: what a hit costs, whom a stampede hurts, how much of the optimum it hits.
 
 `python -m benchmarks.cache [--quick] [--json FILE]`. Peers: cachebox, theine, aiocache, cashews, in the same
-run, rounds interleaved. A hit is compared with `Baseline`: sixty lines that do a dict, a time to live and a
+run, rounds interleaved. A hit is compared with `Baseline`: a few lines that do a dict, a time to live and a
 detached, shielded single flight, and nothing else: no metrics, tags, bounds, kinds or encoding.
 """
 
