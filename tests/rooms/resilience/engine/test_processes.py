@@ -61,6 +61,7 @@ def test_forty_callers_in_two_processes_at_a_half_open_breaker_and_one_passes(ow
     for child in processes:
         child.say("burst")
     wait_until(lambda: count(own_redis, "refused") == 39, "all but one are refused")
+    wait_until(lambda: count(own_redis, "reached"), "the one is let in")
     assert count(own_redis, "reached") == 1
     own_redis.ask("SET", "go", "1")
     assert sorted(child.hear() for child in processes) == ["0 20", "1 19"]

@@ -131,5 +131,6 @@ async def test_of_two_processes_one_probes_and_both_are_well_again(sql, clock, d
     await asyncio.gather(*turns)
     for world in (one, other):
         await world.told()
+    for world in (one, other):
         await world.look()
     assert (one.state(), other.state()) == ("closed", "closed")

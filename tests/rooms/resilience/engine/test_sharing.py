@@ -45,6 +45,14 @@ async def opened(pair):
     assert (one.state(), other.state()) == ("open", "open")
 
 
+async def agree(pair):
+    """First all have said what they did, then all look."""
+    for world in pair:
+        await world.told()
+    for world in pair:
+        await world.look()
+
+
 async def test_what_one_saw_fail_the_other_does_not_call(pair):
     await opened(pair)
     with pytest.raises(CircuitOpen) as caught:
@@ -58,15 +66,13 @@ async def test_twenty_callers_in_two_processes_at_a_half_open_breaker_and_one_pa
     await make_due(pair[0], pair[0].guards._states)
     held = Held()
     tasks = [asyncio.create_task(world.guard().call(held)) for world in pair for _ in range(10)]
-    await until(lambda: sum(task.done() for task in tasks) == 19)
+    await until(lambda: held.gates and sum(task.done() for task in tasks) == 19)
     assert len(held.gates) == 1
     held.gates[0].set_result("well again")
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert ended.count("well again") == 1
     assert sum(isinstance(error, CircuitOpen) for error in ended) == 19
-    for world in pair:
-        await world.told()
-        await world.look()
+    await agree(pair)
     assert [world.state() for world in pair] == ["closed", "closed"]
     assert await pair[0].guard().call(fine) == await pair[1].guard().call(fine) == "fine"
 
@@ -125,9 +131,7 @@ async def test_who_finds_it_closed_by_another_goes_on_as_an_ordinary_call(pair):
 async def test_only_one_of_many_openings_counts(pair):
     for world in pair:
         await world.fail(2)
-    for world in pair:
-        await world.told()
-        await world.look()
+    await agree(pair)
     assert [world.guard().breaker.opens for world in pair] == [1, 1]
     standing = await pair[0].guards._states.move("pay", Move(LOOK))
     assert (standing.generation, standing.opens) == (1, 1)
