@@ -56,6 +56,7 @@ def without(place: Path, *gone: str) -> None:
     leave_out = shutil.ignore_patterns("__pycache__", "structure", "acceptance")
     shutil.copytree(ROOT / "src", place / "src", ignore=leave_out)
     shutil.copytree(ROOT / "tests", place / "tests", ignore=leave_out)
+    shutil.copytree(ROOT / "benchmarks", place / "benchmarks", ignore=leave_out)
     shutil.copy(ROOT / "pyproject.toml", place)
     for room in gone:
         shutil.rmtree(place / "src" / "holdfast" / "rooms" / room)

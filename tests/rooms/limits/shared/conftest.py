@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,11 @@ async def decided(ledger, charges):
     """The verdict, at once or awaited."""
     verdict = ledger.charge(charges)
     return verdict if hasattr(verdict, "allowed") else await verdict
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """They need real servers: out of the run that proves only that the room stands alone."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.slow)
