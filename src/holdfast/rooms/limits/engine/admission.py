@@ -126,10 +126,12 @@ class LimitsAdmission:
         if place is not None and self.shedder is not None:
             ctx.admitted = None
             event = ctx.event
-            if event.ended or not event.status:
+            if event.stream:
+                self.shedder.leave(place, sample=False)  # however it ended: it lasts as long as one listens
+            elif event.ended or not event.status:
                 self.shedder.forget(place)
             else:
-                self.shedder.leave(place, event.status >= 500, not event.stream)
+                self.shedder.leave(place, event.status >= 500)
 
     def terms_of(self, line: Line, tier: str) -> Terms:
         """The line's terms for a tier, at this hour and load."""
