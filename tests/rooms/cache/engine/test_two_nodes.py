@@ -29,16 +29,16 @@ KINDS = {
 
 
 @contextlib.asynccontextmanager
-async def engine_on(url, name, namespace, **settings):
+async def engine_on(url, name, namespace, *, ahead_s=0, kinds=None, **settings):
     clock, order = SystemClock(), HybridClock()
     shared = RedisShared(url, SharedConfig(budget_ms=500, heartbeat_s=0.2), clock)
     engine = CacheEngine(
-        Config(kinds=KINDS, **settings),
+        Config(kinds={**KINDS, **(kinds or {})}, **settings),
         clock=clock,
         meter=NoMeter(),
         rng=Random(name),
         order=order,
-        now_us=shared.clock_us,
+        now_us=lambda: shared.clock_us() + round(ahead_s * 1e6),
     )
     tier = SharedTier(
         shared,

@@ -1,12 +1,15 @@
 """What a caller who finds no fresh value gets, and how long it waits for that."""
 
+import asyncio
 from typing import Any
 
 from holdfast.kernel.context import Ctx, current_ctx
+from holdfast.ports.shared import SharedDown
 from holdfast.rooms.cache.engine.counts import SHARED
 from holdfast.rooms.cache.engine.flights import Flight
 from holdfast.rooms.cache.engine.keeper import Keeper
 from holdfast.rooms.cache.engine.loading import Loader, Want
+from holdfast.rooms.cache.engine.remote import Remote
 from holdfast.rooms.cache.rules import freshness
 from holdfast.rooms.cache.rules.entry import Entry
 from holdfast.rooms.cache.rules.eviction import MAX_HITS
@@ -17,9 +20,11 @@ from holdfast.rooms.cache.rules.problems import LoadTimeout
 class Asking:
     """The second look: everything but a plain hit."""
 
-    def __init__(self, keeper: Keeper, loader: Loader) -> None:
+    def __init__(self, keeper: Keeper, loader: Loader, remote: Remote | None) -> None:
         self._keeper = keeper
         self._loader = loader
+        self._remote = remote
+        self._looked_up: set[str] = set()
 
     async def obtain(self, want: Want) -> Any:
         """The value: fresh, stale where that is allowed, or loaded. Raises what the factory raised."""
@@ -32,6 +37,11 @@ class Asking:
             if is_first:
                 keeper.tallies[want.kind.name].misses += 1
                 is_first = False
+                if held is None and self._may_look(want.key):
+                    found = await self._look(want)
+                    if found is not None:
+                        return self.shared(found)
+                    continue  # memory may have been filled meanwhile
             marks = keeper.markers.count
             flight = loader.join(want)
             outcome = await self.wait(flight, want.kind.soft_s if held is not None else 0.0)
@@ -40,6 +50,33 @@ class Asking:
                     continue  # it began before an invalidation that this caller came after
                 return self.result(flight, outcome, want.returns)
             return self.late(want.key, want.returns)
+
+    def _may_look(self, key: str) -> bool:
+        """Whether to read the second tier before a load is opened: it is there, and nobody else asks."""
+        remote = self._remote
+        return (
+            remote is not None
+            and remote.is_up
+            and key not in self._looked_up
+            and self._loader.under_way(asyncio.get_running_loop(), key) is None
+        )
+
+    async def _look(self, want: Want) -> Entry | None:
+        """What the second tier has, fresh: a read costs a third of what the right to load costs.
+
+        Whoever asks meanwhile opens or joins a load, so this caller may leave without harm to anyone.
+        """
+        assert self._remote is not None
+        self._looked_up.add(want.key)
+        try:
+            [entry] = await self._remote.fetch((want.key,))
+        except SharedDown:
+            return None
+        finally:
+            self._looked_up.discard(want.key)
+        if entry is None or self._keeper.now() >= entry.fresh_until:
+            return None
+        return self._loader.take(entry, want.kind.name, want.returns)
 
     def is_served(self, held: Entry, want: Want) -> bool:
         """Whether this entry answers at once; begins a load behind it where one is due."""
@@ -89,7 +126,7 @@ class Asking:
             return self.give(outcome, returns)
         ctx = current_ctx()
         if ctx is not None:
-            note(ctx, f"load:{outcome.kind}")
+            note(ctx, f"{SHARED if flight.was_shared else 'load'}:{outcome.kind}")
         return self._keeper.value(outcome, returns)
 
     def give(self, held: Entry, returns: Any) -> Any:
@@ -112,12 +149,12 @@ class Asking:
             held.hits += 1
         return keeper.value(held, returns)
 
-    def shared(self, entry: Entry, returns: Any) -> Any:
-        """The value of an entry that the second tier has just given."""
+    def shared(self, entry: Entry) -> Any:
+        """The value of an entry that the second tier has just given, decoded for this caller."""
         ctx = current_ctx()
         if ctx is not None:
             note(ctx, f"{SHARED}:{entry.kind}")
-        return self._keeper.value(entry, returns)
+        return entry.value
 
 
 def note(ctx: Ctx, fact: str) -> None:

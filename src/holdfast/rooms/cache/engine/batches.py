@@ -65,7 +65,7 @@ class Batches:
         if adopted is None or entry.is_negative or keeper.now() >= entry.fresh_until:
             return
         keeper.tally(entry).shared_hits += 1
-        found[entry.key] = self._asking.shared(adopted, returns)
+        found[entry.key] = self._asking.shared(adopted)
 
     async def set_many(
         self,

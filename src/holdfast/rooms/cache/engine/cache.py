@@ -76,7 +76,7 @@ class CacheEngine:
 
     def _build(self) -> None:
         self._loader = Loader(self.keeper, self.flights, self._remote, lease_wait_s=self.config.lease_wait_s)
-        self._asking = Asking(self.keeper, self._loader)
+        self._asking = Asking(self.keeper, self._loader, self._remote)
         self._batches = Batches(self.keeper, self.flights, self._loader, self._asking, self._remote)
 
     def connect(self, remote: Remote) -> None:
@@ -221,7 +221,7 @@ class CacheEngine:
 
     def replaced(self, key: str, born: int) -> None:
         """Another node has stored a newer value: ours is dead, and an older load is not kept."""
-        self.keeper.forget(key, born)
+        self.keeper.outdate(key, born)
         self._loader.outdate(key, born)
 
     def cut_off(self) -> None:

@@ -40,6 +40,7 @@ class Flight:
         "waiters",
         "waits_for",
         "was_killed",
+        "was_shared",
     )
 
     def __init__(self, loop: Loop, key: str, kind: str, tags: tuple[str, ...], born: int, marks: int) -> None:
@@ -61,6 +62,8 @@ class Flight:
         """Something newer has been stored under the key: its value is for those who wait, not to be kept."""
         self.was_killed = False
         """A marker that came while it was under way concerns its value."""
+        self.was_shared = False
+        """Its value was found in the second tier."""
 
     def finish(self, outcome: Outcome) -> None:
         """Tell everyone who waits, once."""

@@ -18,6 +18,11 @@ from holdfast.rooms.cache.rules.problems import BadValue
 from holdfast.rooms.cache.rules.settings import Config
 
 
+_REPLACEMENTS = 1_024
+"""Of so many keys it is known how new the value in the second tier is: far more than change while one
+answer of it is on its way."""
+
+
 class Keeper:
     """Builds entries, keeps them and says what each is good for now."""
 
@@ -45,6 +50,7 @@ class Keeper:
         self._max_value_bytes = config.max_value_bytes
         self._cut_off_ttl_s = config.cut_off_ttl_s
         self._lock = Lock()
+        self._replaced: dict[str, int] = {}
         self._cut_off_at: float | None = None
         self._cut_off_count = 0
         self._trusted_count = 0
@@ -132,7 +138,8 @@ class Keeper:
         except BadValue:
             self.tallies[self._named(entry.kind)].poisoned += 1
             raise
-        self.keep(entry)
+        if entry.born >= self._replaced.get(entry.key, 0):
+            self.keep(entry)
         return entry
 
     def forget(self, key: str, born: int) -> None:
@@ -140,6 +147,18 @@ class Keeper:
         entry = self.memory.entries.get(key)
         if entry is not None and entry.born < born:
             self.memory.drop(entry)
+
+    def outdate(self, key: str, born: int) -> None:
+        """Another node has stored a value born then: an older one goes, or is not kept when it arrives.
+
+        What was read from the second tier before may arrive after the news: they take different ways.
+        """
+        with self._lock:
+            self._replaced.pop(key, None)
+            self._replaced[key] = born
+            if len(self._replaced) > _REPLACEMENTS:
+                del self._replaced[next(iter(self._replaced))]
+        self.forget(key, born)
 
     def _named(self, kind: str) -> str:
         """The kind, or the default one where another node knows kinds that this one does not."""

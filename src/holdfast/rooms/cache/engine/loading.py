@@ -156,9 +156,12 @@ class Loader:
             return claimed
         if claimed is None:
             return Word.ELSEWHERE
-        return self._take(flight, claimed, want.returns) or Word.UNUSABLE
+        found = self.take(claimed, flight.kind, want.returns)
+        flight.was_shared = found is not None
+        return found or Word.UNUSABLE
 
-    def _take(self, flight: Flight, entry: Entry, returns: Any) -> Entry | None:
+    def take(self, entry: Entry, kind: str, returns: Any) -> Entry | None:
+        """What the second tier gave, kept here and counted as a hit of `kind`; None when it cannot be used."""
         keeper = self._keeper
         try:
             found = keeper.adopt(entry, returns)
@@ -166,7 +169,7 @@ class Loader:
             logger.warning("the second tier holds something unreadable for %.100r: %s", entry.key, problem)
             return None
         if found is not None:
-            keeper.tallies[flight.kind].shared_hits += 1
+            keeper.tallies[kind].shared_hits += 1
         return found
 
     async def load(self, kind: Kind, factory: Callable[[], Awaitable[Any]], concerned: list[Flight]) -> Any:
