@@ -17,7 +17,6 @@ from holdfast.rooms.cache.rules.markers import Markers
 from holdfast.rooms.cache.rules.problems import BadValue
 from holdfast.rooms.cache.rules.settings import Config
 
-
 _REPLACEMENTS = 1_024
 """Of so many keys it is known how new the value in the second tier is: far more than change while one
 answer of it is on its way."""

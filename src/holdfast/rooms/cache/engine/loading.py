@@ -161,7 +161,7 @@ class Loader:
         return found or Word.UNUSABLE
 
     def take(self, entry: Entry, kind: str, returns: Any) -> Entry | None:
-        """What the second tier gave, kept here and counted as a hit of `kind`; None when it cannot be used."""
+        """What the second tier gave, kept and counted as a hit of `kind`; None when it cannot be used."""
         keeper = self._keeper
         try:
             found = keeper.adopt(entry, returns)
