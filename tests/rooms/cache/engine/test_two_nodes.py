@@ -199,3 +199,63 @@ async def test_what_is_held_while_nothing_is_heard_is_served_for_its_time_and_no
         await until(lambda: engine.keeper.is_cut_off)
         await until(lambda: engine.fresh("k") is None)
         assert await engine.get_or_set("k", factory) == 2
+
+
+@pytest.mark.parametrize("how", ["too large", "for no time", "among others"])
+async def test_a_value_that_is_not_kept_replaces_the_old_one_on_every_node(redis_database, how):
+    namespace = f"dropped{next(_numbers)}"
+    async with (
+        engine_on(redis_database, "a", namespace, max_value_bytes=100) as here,
+        engine_on(redis_database, "b", namespace, max_value_bytes=100) as there,
+    ):
+        await here.set("k", "old")
+        assert await there.get("k") == "old"
+        if how == "too large":
+            await here.set("k", "x" * 101)
+        elif how == "for no time":
+            await here.set("k", "new", ttl_s=0)
+        else:
+            await here.set_many({"small": 1, "k": "x" * 101})
+            assert await there.get("small") == 1
+        assert await here.get("k") is None
+        await until(lambda: there.fresh("k") is None)
+        assert await there.get("k") is None
+        factory = Factory()
+        assert await there.get_or_set("k", factory) == 1
+        assert await here.get_or_set("k", factory) == 1
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -3600])
+async def test_a_node_whose_clock_is_wrong_keeps_nothing_that_was_invalidated_under_way(
+    redis_database, ahead_s
+):
+    namespace = f"clocks{next(_numbers)}"
+    async with (
+        engine_on(redis_database, "wrong", namespace, ahead_s=ahead_s) as wrong,
+        engine_on(redis_database, "right", namespace) as right,
+    ):
+        factory = Factory(is_open=False)
+        loading = asyncio.create_task(wrong.get_or_set("k", factory))
+        await factory.begun.wait()
+        marks = wrong.keeper.markers.count
+        await right.invalidate(keys=["k"])
+        await until(lambda: wrong.keeper.markers.count > marks)
+        factory.gate.set()
+        await loading
+        assert wrong.fresh("k") is None
+        assert await right.get_or_set("k", factory) == 2
+        assert await wrong.get_or_set("k", factory) == 2
+
+
+@pytest.mark.parametrize("ahead_s", [3600, 0, -3600])
+async def test_what_a_node_invalidates_itself_under_way_is_not_kept(redis_database, ahead_s):
+    namespace = f"clocks{next(_numbers)}"
+    async with engine_on(redis_database, "a", namespace, ahead_s=ahead_s) as engine:
+        factory = Factory(is_open=False)
+        loading = asyncio.create_task(engine.get_or_set("k", factory, tags=["t"]))
+        await factory.begun.wait()
+        await engine.invalidate(tags=["t"])
+        later = asyncio.create_task(engine.get_or_set("k", factory, tags=["t"]))
+        factory.gate.set()
+        assert [await loading, await later] == [1, 2]
+        assert await engine.get_or_set("k", factory, tags=["t"]) == 2

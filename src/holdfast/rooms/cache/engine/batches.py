@@ -94,10 +94,10 @@ class Batches:
                 keeper.forget(entry.key, entry.born)
         keeper.hear(dropped)
         if self._remote is not None:
-            if kept:
-                await self._remote.store(kept)
             if dropped:
                 await self._remote.mark(dropped)
+            if kept:
+                await self._remote.store(kept)
 
     async def get_or_set_many(
         self,
