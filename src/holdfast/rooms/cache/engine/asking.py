@@ -31,7 +31,7 @@ class Asking:
         keeper, loader = self._keeper, self._loader
         is_first = True
         while True:
-            held = keeper.find(want.key)
+            held = keeper.find(want.key, want.returns)
             if held is not None and self.is_served(held, want):
                 return self.give(held, want.returns)
             if is_first:
@@ -108,7 +108,7 @@ class Asking:
 
     def late(self, key: str, returns: Any) -> Any:
         """A deadline has passed: the last good value, or LoadTimeout; the load goes on."""
-        held = self._keeper.find(key)
+        held = self._keeper.find(key, returns)
         if held is not None:
             return self.give(held, returns)
         raise LoadTimeout(

@@ -36,7 +36,7 @@ class Batches:
         found: dict[str, Any] = {}
         missing: list[str] = []
         for key in dict.fromkeys(keys):
-            held = keeper.find(key)
+            held = keeper.find(key, returns)
             if held is None or keeper.judge(held, keeper.now()) is not State.FRESH:
                 keeper.tallies[kind.name].misses += 1
                 missing.append(key)
@@ -132,7 +132,7 @@ class Batches:
         for key, want in wants.items():
             if key in found:
                 continue
-            held = keeper.find(key)
+            held = keeper.find(key, want.returns)
             if held is not None and self._asking.is_served(held, want):
                 found[key] = self._asking.give(held, want.returns)
                 continue
@@ -150,7 +150,7 @@ class Batches:
 
     async def _arrive(self, flight: Flight, want: Want, marks: int) -> dict[str, Any]:
         """What came of one flight; empty when it has to be asked for again."""
-        held = self._keeper.find(want.key)
+        held = self._keeper.find(want.key, want.returns)
         outcome = await self._asking.wait(flight, want.kind.soft_s if held is not None else 0.0)
         if outcome is None:
             return {want.key: self._asking.late(want.key, want.returns)}

@@ -107,7 +107,11 @@ class CacheEngine:
         except (KeyError, TypeError):
             pass
         else:
-            if entry.checked == self._markers.count and self._now() < entry.plain_until:
+            if (
+                entry.checked == self._markers.count
+                and self._now() < entry.plain_until
+                and (entry.returns is returns or returns is None)
+            ):
                 tally = entry.tally
                 tally.hits += 1
                 if entry.hits < MAX_HITS:
@@ -261,9 +265,9 @@ class CacheEngine:
             return None
         return entry
 
-    def is_plain(self, entry: Entry) -> bool:
+    def is_plain(self, entry: Entry, returns: Any = None) -> bool:
         """Whether a hit on it needs no second look: no early refresh, no value decoded for the caller."""
-        return self._now() < entry.plain_until
+        return self._now() < entry.plain_until and (entry.returns is returns or returns is None)
 
     def hit(self, entry: Entry) -> Any:
         """The value of an entry that is fresh and plain, counted."""

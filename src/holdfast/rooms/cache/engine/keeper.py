@@ -22,6 +22,10 @@ _REPLACEMENTS = 1_024
 answer of it is on its way."""
 
 
+_OF_MANY_TYPES = 1_024
+"""Of so many keys that are asked for as several types the body is kept beside the value."""
+
+
 class Keeper:
     """Builds entries, keeps them and says what each is good for now."""
 
@@ -50,6 +54,7 @@ class Keeper:
         self._cut_off_ttl_s = config.cut_off_ttl_s
         self._lock = Lock()
         self._replaced: dict[str, int] = {}
+        self._of_many_types: set[str] = set()
         self._cut_off_at: float | None = None
         self._cut_off_count = 0
         self._trusted_count = 0
@@ -94,6 +99,7 @@ class Keeper:
         else:
             entry.body, entry.is_bytes = pack(found, self._encode)
         entry.value = unpack(entry, returns, self._decode)
+        entry.returns = returns
         return entry
 
     def is_kept(self, entry: Entry) -> bool:
@@ -112,18 +118,21 @@ class Keeper:
         count = self.markers.count
         if self.killer(entry):
             return False
-        kind = self.kinds.get(entry.kind) or self.kinds["default"]
+        kind = self._kind_of(entry)
         held = copy.copy(entry)
         held.tally = self.tallies[kind.name]
         held.checked = count if since is None or since >= self._trusted_count else since
         held.size_bytes = weigh(entry, keeps_body=kind.isolated)
+        keeps_body = kind.isolated or entry.key in self._of_many_types
         if self._cut_off_at is not None:
             self._limit(held, self.now())
         held.plain_until = freshness.early_from(held.fresh_until, held.load_s, kind.early_beta)
         if kind.isolated:
             held.value = None
-        else:
+        if not keeps_body:
             held.body = None
+        elif not kind.isolated:
+            held.size_bytes += len(entry.body or b"")
         if kind.isolated or held.is_negative:
             held.plain_until = float("-inf")
         return self.memory.put(held)
@@ -134,8 +143,9 @@ class Keeper:
             return None
         try:
             entry.value = unpack(entry, returns, self._decode)
+            entry.returns = returns
         except BadValue:
-            self.tallies[self._named(entry.kind)].poisoned += 1
+            self.tally(entry).poisoned += 1
             raise
         if entry.born >= self._replaced.get(entry.key, 0):
             self.keep(entry)
@@ -159,19 +169,48 @@ class Keeper:
                 del self._replaced[next(iter(self._replaced))]
         self.forget(key, born)
 
-    def _named(self, kind: str) -> str:
-        """The kind, or the default one where another node knows kinds that this one does not."""
-        return kind if kind in self.kinds else "default"
+    def _kind_of(self, entry: Entry) -> Kind:
+        """Its kind, or the default one where another node knows kinds that this one does not."""
+        return self.kinds.get(entry.kind) or self.kinds["default"]
 
     def tally(self, entry: Entry) -> Tally:
         """Where what happens to this entry is counted."""
-        return self.tallies[self._named(entry.kind)]
+        return self.tallies[self._kind_of(entry).name]
 
     def value(self, entry: Entry, returns: Any) -> Any:
-        """What a caller gets of it: the shared value, or one decoded for it alone."""
-        if entry.value is None and not entry.is_negative and entry.body is not None:
+        """What a caller gets of it: the shared value, or one decoded for it alone.
+
+        Of one type for all who ask for it; who names none gets the one that somebody else has named.
+        Raises BadValue where it is not of the type.
+        """
+        is_other = returns is not None and entry.returns is not returns and entry.returns != returns
+        if entry.body is None:
+            if is_other and not self._fits(entry, returns):
+                raise BadValue(
+                    f"what is kept of {entry.key!r:.100} cannot be given as {returns!r:.100}",
+                    hint="ask for one key as one type",
+                )
+        elif is_other or entry.value is None or self._kind_of(entry).isolated:
             return unpack(entry, returns, self._decode)
         return entry.value
+
+    def _fits(self, entry: Entry, returns: Any) -> bool:
+        """Whether an entry in memory can be given as that type; from now on the type that it is kept as."""
+        if entry.value is None or entry.is_bytes or entry.returns == returns:
+            entry.returns = returns
+            return True
+        if entry.returns is None:
+            # As JSON has it, nothing is lost on the way back to JSON: memory need not hold both.
+            try:
+                entry.value = self._decode(self._encode(entry.value), returns)
+            except BadValue:
+                return False
+            entry.returns = returns
+            return True
+        if entry.body is None and len(self._of_many_types) < _OF_MANY_TYPES:
+            # The type may have dropped what the other needs. It is had anew, with its body this time.
+            self._of_many_types.add(entry.key)
+        return entry.body is not None
 
     def killer(self, entry: Entry) -> str:
         """The scope of the marker that kills it, or nothing."""
@@ -182,12 +221,17 @@ class Keeper:
         if entry.checked != self.markers.count and not self._holds(entry):
             self.memory.drop(entry)
             return State.ENDED
-        return freshness.state(entry, self.kinds.get(entry.kind) or self.kinds["default"], now)
+        return freshness.state(entry, self._kind_of(entry), now)
 
-    def find(self, key: str) -> Entry | None:
-        """The entry that lives under the key, fresh or not; None when there is none or it is dead."""
+    def find(self, key: str, returns: Any = None) -> Entry | None:
+        """The entry that lives under the key, fresh or not, fit to be given as the type `returns`.
+
+        None when there is none, when it is dead or cannot be read as that.
+        """
         entry = self.memory.entries.get(key)
         if entry is None or self.judge(entry, self.now()) is State.ENDED:
+            return None
+        if returns is not None and entry.returns is not returns and not self._fits(entry, returns):
             return None
         return entry
 

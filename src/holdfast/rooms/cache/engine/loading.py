@@ -240,7 +240,7 @@ class Loader:
             return
         kind = want.kind
         self._keeper.tallies[kind.name].failures += 1
-        standby = self._keeper.find(flight.key)
+        standby = self._keeper.find(flight.key, want.returns)
         if standby is None and kind.fail_safe_s:
             standby = await self._distant_standby(flight, want.returns)
         self.end(flight, self._stand_in(flight, kind, standby, error))
@@ -278,7 +278,7 @@ class Loader:
         except Exception as error:  # noqa: BLE001 - the factory's error is what the caller shall see
             logger.debug("no last good value of %.100r: %s", flight.key, error)
             return None
-        return keeper.find(flight.key)
+        return keeper.find(flight.key, returns)
 
 
 def cancelled(flight: Flight) -> LoadCancelled:

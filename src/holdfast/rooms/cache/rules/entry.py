@@ -33,6 +33,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     """Until then a hit needs no second look: no early refresh is due, and the value is given as it is."""
     tally: Any = None
     """Where the hits of its kind are counted in this process."""
+    returns: Any = None
+    """The type that `value` was decoded as; None: as JSON has it."""
     retry_at: float = 0.0
     """A load has failed: not before then is the next one tried."""
     tags: tuple[str, ...] = ()

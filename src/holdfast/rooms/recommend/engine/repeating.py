@@ -7,7 +7,7 @@ older is never found. Dropping by tag only frees what nobody will ask for again.
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -57,12 +57,9 @@ class Repeating:
             made.append(answer.answer_id)
             return answer
 
-        answer: Any = await self._cache.get_or_set(
+        answer = await self._cache.get_or_set(
             key, made_now, kind=KIND, tags=(user_tag(user_id), EVERY_ANSWER), returns=Personalized
         )
-        if not isinstance(answer, Personalized):
-            # What was put there by `keep`, or fetched while warming up, is as JSON has it.
-            answer = msgspec.convert(answer, Personalized)
         return answer, "miss" if answer.answer_id in made else "hit"
 
     async def keep(self, key: str, user_id: str, answer: Personalized) -> None:
