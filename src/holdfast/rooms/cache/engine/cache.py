@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.context import _current
+from holdfast.kernel.context import current
 from holdfast.ports.cache import Factory
 from holdfast.ports.services import Meter
 from holdfast.rooms.cache.engine.asking import Asking
@@ -30,8 +30,6 @@ from holdfast.rooms.cache.rules.problems import BadCall, check_key
 from holdfast.rooms.cache.rules.settings import Config
 
 T = TypeVar("T")
-_request = _current.get
-"""What `current_ctx` calls; its frame would be paid at every hit."""
 
 
 class CacheEngine:
@@ -116,7 +114,7 @@ class CacheEngine:
                 tally.hits += 1
                 if entry.hits < MAX_HITS:
                     entry.hits += 1
-                ctx = _request()
+                ctx = current()
                 if ctx is not None:
                     facts = ctx.event.facts
                     if facts is None:
