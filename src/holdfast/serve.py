@@ -16,7 +16,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.supervisors import Multiprocess
 
 from holdfast.app import Holdfast
-from holdfast.edge.onewrite import GatheringTransport
+from holdfast.edge.onewrite import WIRE, GatheringTransport
 from holdfast.ground import Config, ServerConfig
 from holdfast.kernel.config import ROOT, Settings
 from holdfast.kernel.errors import Misconfigured, Problem
@@ -151,6 +151,11 @@ class OneWriteProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # cho
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(GatheringTransport(transport, self.loop))
+
+    def on_message_begin(self) -> None:
+        """A request begins (httptools' name; h11 has no such call, and our headers go the usual way)."""
+        super().on_message_begin()
+        self.scope[WIRE] = self.transport
 
 
 class OrderlyServer(uvicorn.Server):

@@ -99,3 +99,18 @@ async def test_the_rest_is_the_transports_own() -> None:
         protocol = asyncio.Protocol()
         pair.transport.set_protocol(protocol)
         assert pair.transport.get_protocol() is protocol
+
+
+async def test_our_lines_stand_in_the_next_head_once_and_in_no_interim_response() -> None:
+    async with Pair() as pair:
+        pair.transport.ours = b"x-request-id: 7\r\n"
+        pair.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        pair.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+        pair.transport.write(b"{}")
+        pair.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        wanted = (
+            b"HTTP/1.1 100 Continue\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nx-request-id: 7\r\ncontent-length: 2\r\n\r\n{}"
+            b"HTTP/1.1 204 No Content\r\n\r\n"
+        )
+        assert await pair.reader.readexactly(len(wanted)) == wanted

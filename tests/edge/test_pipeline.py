@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.edge.identity import Config as IdentityConfig
 from holdfast.edge.identity import Identities
+from holdfast.edge.onewrite import WIRE
 from holdfast.edge.settings import Config
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.context import Ctx, current_ctx, current_event, note, span
@@ -485,3 +486,28 @@ async def test_the_deadline_is_ours_or_the_callers_whichever_is_sooner(
     door = Door(app, config=Config(timeout_s=ours_s))
     await door.get(headers=[] if asked is None else [("X-Request-Timeout-Ms", asked)])
     assert seen == [remaining_s]
+
+
+class Wire:
+    """The transport that `holdfast serve` leaves in the scope, as far as a response sees it."""
+
+    ours = b""
+
+
+async def test_our_own_headers_go_past_the_server_where_it_lets_them() -> None:
+    gate, wire = OneDoor(), Wire()
+    door = Door(answers(), admission=gate)
+    plain = await door.get("/", scope={WIRE: wire})
+    event = only(door)
+    lines = [f"x-request-id: {event.trace_id}", f"x-trace-id: {event.trace_id}", "x-places: 1", ""]
+    assert wire.ours.decode() == "\r\n".join(lines)
+    assert "x-request-id" not in plain.headers
+
+
+async def test_a_start_that_is_held_back_carries_its_headers_itself() -> None:
+    wire = Wire()
+    door = Door(answers(b"x" * 5000))
+    packed = await door.get("/", headers=[("Accept-Encoding", "gzip")], scope={WIRE: wire})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["x-request-id"] == only(door).trace_id
+    assert wire.ours == b""

@@ -8,6 +8,8 @@ ends. It is plain asyncio (Protocol and Transport), handed to uvicorn through it
 import asyncio
 from typing import Any
 
+WIRE = "holdfast.wire"
+"""Where in the ASGI scope `holdfast serve` leaves the connection's transport."""
 HIGH_WATER_BYTES = 64 * 1024
 """More than this is passed on at once, so that the server's flow control sees it."""
 
@@ -21,9 +23,17 @@ class GatheringTransport(asyncio.Transport):
         self._call_soon = loop.call_soon
         self._parts: list[bytes] = []
         self._size = 0
+        self.ours = b""
+        """Header lines, each ended by CRLF, for the next response's head. They are what we made
+        ourselves, so that nobody need look for line breaks in them again, as uvicorn does in every
+        name and value that it is given."""
 
     def write(self, data: Any) -> None:
         parts = self._parts
+        if self.ours and data[:9] == b"HTTP/1.1 " and data[9:10] != b"1":  # a 1xx is no response yet
+            begin = data.index(b"\r\n") + 2
+            data = data[:begin] + self.ours + data[begin:]
+            self.ours = b""
         if not parts:
             self._call_soon(self.flush)
         parts.append(data)

@@ -22,6 +22,7 @@ from holdfast.edge.conditional import (
     say_how_to_keep,
     wants_tag,
 )
+from holdfast.edge.onewrite import WIRE
 from holdfast.kernel.context import Ctx
 from holdfast.ports.services import Scope
 
@@ -135,8 +136,16 @@ class Passage(Ctx, kw_only=True, eq=False):
         elif kind or validated:
             headers = self._look_closer(message, kind, validated)
         trace = event.trace_id.encode()
-        asked = event.request_id
-        headers.append((b"x-request-id", trace if asked is event.trace_id else asked.encode()))
+        asked = trace if event.request_id is event.trace_id else event.request_id.encode()
+        wire = self.scope.get(WIRE)
+        if wire is not None and self.held is None and self.keep is None:
+            ours = b"x-request-id: %b\r\nx-trace-id: %b\r\n" % (asked, trace)
+            if self.headers is not None:
+                for field in self.headers:
+                    ours += b"%b: %b\r\n" % field
+            wire.ours = ours
+            return self.server_send(message)
+        headers.append((b"x-request-id", asked))
         headers.append((b"x-trace-id", trace))
         if self.headers is not None:
             headers.extend(self.headers)

@@ -90,6 +90,12 @@ class Edge:
         self._trusted = identities.trusted if identities is not None else Networks()
         # Whether every request meets a guard; otherwise only those that bring credentials do.
         self._guarded = bool(admission or assignment or (identities is not None and identities.required))
+        # Whom a caller without credentials meets: admission alone, unless identity is required.
+        self._at_once = (
+            admission.admit
+            if admission is not None and not (identities is not None and identities.required)
+            else None
+        )
         self.in_flight = 0
         self.awake = False
         self._wake = wake
@@ -105,7 +111,10 @@ class Edge:
         self.in_flight += 1
         try:
             if self._guarded or "holdfast.credentials" in scope:
-                refusal = self._ask(passage)
+                if self._at_once is not None and "holdfast.credentials" not in scope:
+                    refusal = self._at_once(scope, passage)
+                else:
+                    refusal = self._ask(passage)
                 if refusal is not None:
                     if not isinstance(refusal, Problem):
                         refusal = await refusal

@@ -20,6 +20,7 @@ from holdfast.rooms.limits.engine.terms import ALMOST, Book, Line, Terms
 from holdfast.rooms.limits.engine.who import who
 from holdfast.rooms.limits.rules import headers
 from holdfast.rooms.limits.rules.charge import Charge, Verdict
+from holdfast.rooms.limits.rules.keys import by_address
 from holdfast.rooms.limits.rules.policy import NORMAL
 from holdfast.rooms.limits.rules.problems import refusal
 
@@ -71,6 +72,7 @@ class LimitsAdmission:
         self._count = self._table.get
         self._shorts: dict[str, tuple[Line, str, str]] = {}
         self._short = self._shorts.get
+        self._addresses: dict[str, str] = {}
         self._until = self._load_to = -math.inf
         self._load_from = math.inf
 
@@ -99,7 +101,13 @@ class LimitsAdmission:
                 return self._queue(place, scope, ctx, self.plans.find(scope["path"]))
             ctx.admitted = place
         user = event.user_id
-        key = terms.user_key + user if user and line.by_user else terms.key + who(line.by, scope, ctx, route)
+        if user and line.by_user:
+            key = terms.user_key + user
+        elif line.by_address:
+            address = ctx.client_ip
+            key = terms.key + (self._addresses.get(address) or self._address(address))
+        else:
+            key = terms.key + who(line.by, scope, ctx, route)
         full_at = self._count(key)
         if full_at is None:
             debt_s = self._hit(key, terms.cost_s, terms.whole_s, now)
@@ -119,6 +127,12 @@ class LimitsAdmission:
         else:
             ctx.headers += (terms.policy, state)
         return None
+
+    def _address(self, address: str) -> str:
+        """The identity of an address, remembered for the short way."""
+        found = by_address(address)
+        remember(self._addresses, address, found)
+        return found
 
     def release(self, ctx: Ctx) -> None:
         """The request has ended: give its place back. Twice is once."""

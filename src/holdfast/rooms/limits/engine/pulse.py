@@ -42,6 +42,7 @@ class Pulse:
         "admitted",
         "after_brief",
         "alarmed",
+        "is_running",
         "slice_s",
         "turn_at",
     )
@@ -68,6 +69,8 @@ class Pulse:
         self._quiet_at = 0.0
         self._busy_since = self._ended_at = 0.0
         self._asked = 0
+        self.is_running = False
+        """Whether the timer stands; a plain attribute, because every admission looks at it."""
         self.alarmed = False
         self.turn_at: float | None = None
         """When the first admission of this turn was asked for; None before it."""
@@ -77,20 +80,18 @@ class Pulse:
         self.slice_s = 0.0
         """What one admission has lately held the loop for."""
 
-    @property
-    def is_running(self) -> bool:
-        return self._handle is not None
-
     def start(self, now: float) -> None:
         """Look from now on, until there is no traffic."""
         self._loop = asyncio.get_running_loop()
         self._due = now + PERIOD_S
         self._handle = self._loop.call_later(PERIOD_S, self._look)
+        self.is_running = True
 
     def stop(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
         self._handle = None
+        self.is_running = False
         self._loop = None
         self.alarmed = False
         self.turn_at = None
@@ -105,6 +106,7 @@ class Pulse:
             self._handle = self._loop.call_later(PERIOD_S, self._look)
         else:
             self._handle = None
+            self.is_running = False
 
     def _alarm(self, late_s: float, now: float) -> None:
         if late_s > self._alarm_s:

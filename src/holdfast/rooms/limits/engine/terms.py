@@ -90,6 +90,7 @@ class Line:
 
     __slots__ = (
         "by",
+        "by_address",
         "by_user",
         "cost",
         "is_gcra",
@@ -109,6 +110,8 @@ class Line:
         self.name = name
         self.by = by
         self.by_user = by == "user"
+        self.by_address = by in ("user", "ip")
+        """Whether a caller without a name is counted by address."""
         self.cost = cost
         self.priority = policy.priority if priority is None else priority
         self.is_gcra = policy.algorithm == GCRA
