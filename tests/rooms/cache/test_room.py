@@ -10,6 +10,7 @@ from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.cache.engine.counts import Export, Tally
 from holdfast.rooms.cache.room import CacheRoom, Config
+from holdfast.rooms.cache.rules.kinds import KindSettings
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
 from tests.rooms.cache.shared.nodes import until
@@ -88,6 +89,69 @@ async def test_what_was_counted_goes_to_the_meter_once(tmp_path):
     assert meter.values("holdfast_cache_memory_hits_total", "dashboard") == [2, 1]
     assert meter.values("holdfast_cache_misses_total", "dashboard") == [1]
     assert meter.values("holdfast_cache_loads_total", "dashboard") == [1]
+
+
+def gauges(meter):
+    """What the gauges of the second tier read now, by name."""
+    start = "holdfast_cache_shared_"
+    found = {name.removeprefix(start): reads for (name, _), reads in meter.told.items()}
+    return {name: reads[0]() for name, reads in found.items() if reads and callable(reads[0])}
+
+
+NIL = dict.fromkeys(
+    ("journal_markers", "journal_writes", "waiting", "leases_held", "poisoned", "replayed", "lost_writes"),
+    0.0,
+)
+
+
+def test_without_a_shared_store_its_gauges_read_nil(tmp_path):
+    meter = RecordingMeter()
+    make_room(tmp_path, meter=meter)
+    assert gauges(meter) == NIL
+
+
+async def test_the_gauges_of_the_second_tier_tell_what_is_still_to_be_said(tmp_path, own_redis):
+    shared, meter = RedisShared(own_redis.url, SharedConfig(heartbeat_s=0.2), SystemClock()), RecordingMeter()
+    room, supervisor = make_room(tmp_path, shared, meter)
+    await shared.start()
+    await room.start()
+    going = asyncio.Event()
+
+    async def slow():
+        await going.wait()
+        return "값"
+
+    try:
+        await until(lambda: not room.engine.keeper.is_cut_off)
+        loading = asyncio.create_task(room.engine.get_or_set("slow", slow))
+        await until(lambda: gauges(meter) == {**NIL, "leases_held": 1.0})
+        own_redis.kill()
+        await until(lambda: room.engine.keeper.is_cut_off)
+        await room.engine.invalidate(tags=["t"])
+        await room.engine.set("k", 1)
+        going.set()
+        assert await loading == "값"
+        await until(lambda: gauges(meter) == {**NIL, "journal_markers": 1.0, "journal_writes": 2.0})
+        own_redis.start()
+        await until(lambda: gauges(meter) == {**NIL, "replayed": 2.0})
+    finally:
+        await supervisor.stop(5.0)
+        await room.stop()
+        await shared.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "load_s", "life_s"),
+    [
+        ({}, 130.0, 7 * 86_400.0),
+        ({"hard_s": 600, "ttl_s": 30 * 86_400, "jitter": 0, "fail_safe_s": 100}, 610.0, 30 * 86_400.0 + 100),
+    ],
+)
+def test_the_second_tier_remembers_for_as_long_as_any_kind_loads_and_lives(tmp_path, kind, load_s, life_s):
+    shared = RedisShared("redis://127.0.0.1:1", SharedConfig(), SystemClock())
+    room, _ = make_room(tmp_path, shared, kinds={"slow": KindSettings(**kind)})
+    assert room.tier._leases._max_load_s == load_s
+    assert room.tier._max_lifetime_us == life_s * 1e6
 
 
 def test_every_count_has_a_metric_and_a_place_in_the_figures():

@@ -14,6 +14,7 @@ from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import Meter
 from holdfast.ports.shared import Shared
 from holdfast.rooms.cache.engine.cache import CacheEngine
+from holdfast.rooms.cache.engine.counts import watch_tier
 from holdfast.rooms.cache.engine.parts import Parts
 from holdfast.rooms.cache.engine.responses import Responses
 from holdfast.rooms.cache.engine.sessions import Sessions
@@ -23,8 +24,14 @@ from holdfast.rooms.cache.engine.upkeep import Upkeep
 from holdfast.rooms.cache.engine.verbs import Verbs
 from holdfast.rooms.cache.engine.warmup import Warmup
 from holdfast.rooms.cache.http import CacheHttp, routes
+from holdfast.rooms.cache.rules import kinds
 from holdfast.rooms.cache.rules.entry import HybridClock
 from holdfast.rooms.cache.rules.settings import Config as Config
+
+_LOAD_S, _LIFE_S = 120.0, 7 * 86_400.0
+"""At least: for a kind without a hard deadline; for a call that asks for a time to live of its own."""
+_LATE_S = 10.0
+"""A load that is given up may still end, and its value be stored."""
 
 
 class CacheRoom(Room):
@@ -58,6 +65,7 @@ class CacheRoom(Room):
             order=order,
             now_us=None if shared is None else shared.clock_us,
         )
+        all_kinds = self.engine.keeper.kinds
         self.tier: SharedTier | None = None
         if shared is not None:
             self.tier = SharedTier(
@@ -69,11 +77,14 @@ class CacheRoom(Room):
                 namespace=config.namespace,
                 stamps=order,
                 lease_s=config.lease_s,
+                max_load_s=max(_LOAD_S, kinds.longest_load_s(all_kinds) + _LATE_S),
+                max_lifetime_s=max(_LIFE_S, kinds.longest_life_s(all_kinds)),
                 max_value_bytes=config.max_value_bytes,
                 journal_bytes=config.journal_bytes,
             )
             self.engine.connect(self.tier)
-        all_kinds = self.engine.keeper.kinds
+        tell = None if self.tier is None else self.tier.state
+        watch_tier(meter, tell)
         self.sessions = Sessions(
             config.sessions,
             all_kinds=all_kinds,
@@ -88,9 +99,7 @@ class CacheRoom(Room):
             self.engine, file=file, limit=config.warm_keys, concurrency=config.warm_concurrency
         )
         self._upkeep = Upkeep(self.engine, self.sessions, self.warmup, sweep_s=config.sweep_s)
-        self._parts = Parts(
-            self.engine, self.sessions, self.warmup, None if self.tier is None else self.tier.state
-        )
+        self._parts = Parts(self.engine, self.sessions, self.warmup, tell)
         self._is_running = False
 
     async def start(self) -> None:

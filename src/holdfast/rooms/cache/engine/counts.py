@@ -1,6 +1,6 @@
 """What the cache counts: plain numbers in the process, handed to the meter now and then, never per hit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from holdfast.ports.services import Meter
@@ -24,6 +24,16 @@ _COUNTERS = {
     "evictions": ("holdfast_cache_evictions_total", "Entries given up for room."),
     "refused": ("holdfast_cache_refused_total", "Values too large to keep."),
     "poisoned": ("holdfast_cache_poisoned_total", "Values of the second tier that could not be read."),
+}
+
+_TIER_GAUGES = {
+    "journal_markers": "Invalidations that the shared store has still to be told.",
+    "journal_writes": "Writes kept for the shared store while it is away.",
+    "waiting": "Loads that wait for another node's.",
+    "leases_held": "Loads under way with a lease.",
+    "poisoned": "Values in the shared store that could not be read, since the start.",
+    "replayed": "Missed writes made up for, since the start.",
+    "lost_writes": "Missed writes that found no room, since the start.",
 }
 
 
@@ -76,3 +86,13 @@ class Export:
                     counter.labels(tally.kind).add(grown)
             self._entries.labels(tally.kind).set(tally.entries)
             self._bytes.labels(tally.kind).set(tally.size_bytes)
+
+
+def watch_tier(meter: Meter, state: Callable[[], Mapping[str, Any]] | None) -> None:
+    """Gauges of the second tier, read when somebody asks; all nil where there is none."""
+
+    def read(name: str) -> Callable[[], float]:
+        return lambda: 0.0 if state is None else float(state()[name])
+
+    for name, meaning in _TIER_GAUGES.items():
+        meter.watch(f"holdfast_cache_shared_{name}", meaning, read(name))

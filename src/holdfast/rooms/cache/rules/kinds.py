@@ -87,6 +87,18 @@ def find(kinds: Mapping[str, Kind], name: str) -> Kind:
     return kind
 
 
+def longest_load_s(kinds: Mapping[str, Kind]) -> float:
+    """Seconds after which every load of a kind that has a hard deadline has been given up."""
+    return max(kind.hard_s for kind in kinds.values())
+
+
+def longest_life_s(kinds: Mapping[str, Kind]) -> float:
+    """Seconds after which no entry that lives as its kind says is of any use."""
+    return max(
+        kind.ttl_s * (1 + kind.jitter) + max(kind.stale_s, kind.fail_safe_s) for kind in kinds.values()
+    )
+
+
 def _over(kind: Kind, said: KindSettings | None, name: str = "") -> Kind:
     changes: dict[str, Any] = {}
     if said is not None:
