@@ -94,8 +94,8 @@ async def test_what_was_counted_goes_to_the_meter_once(tmp_path):
 def gauges(meter):
     """What the gauges of the second tier read now, by name."""
     start = "holdfast_cache_shared_"
-    found = {name.removeprefix(start): reads for (name, _), reads in meter.told.items()}
-    return {name: reads[0]() for name, reads in found.items() if reads and callable(reads[0])}
+    watched = {name: reads[0] for (name, _), reads in meter.told.items() if reads and callable(reads[0])}
+    return {name.removeprefix(start): read() for name, read in watched.items() if name.startswith(start)}
 
 
 NIL = dict.fromkeys(
