@@ -95,7 +95,7 @@ class LimitsRoom(Room):
         )
         self.limits = Limits(self.admission, list(config.policies()), enabled=config.enabled)
         self.explainer = Explainer(self.admission, local, clock)
-        self._counts = Counts(meter, self.admission, local)
+        self._counts = Counts(meter, self.admission, local, self._shared_ledger)
         self._http = LimitsHttp(self.explainer)
         self._verbs = Verbs(self.explainer, enabled=config.enabled)
         self._running = False

@@ -1,14 +1,27 @@
 """Hands the room's counts to the meter, from time to time: no decision pays for a metric."""
 
+from functools import partial
+
 from holdfast.ports.services import Meter
 from holdfast.rooms.limits.engine.admission import LimitsAdmission
 from holdfast.rooms.limits.engine.local import LocalLedger
+from holdfast.rooms.limits.engine.shared import SharedLedger
+
+_SHARED = (
+    ("holdfast_limits_shared_round_trips", "round_trips", "Calls of the shared store since the start."),
+    ("holdfast_limits_shared_by_memory", "by_memory", "Decisions by a lease or a remembered refusal."),
+    ("holdfast_limits_shared_by_share", "by_share", "Decisions by this node's share: the store was away."),
+    ("holdfast_limits_shared_owed", "owed", "Charges that the shared store has not been told of yet."),
+    ("holdfast_limits_nodes", "nodes", "Nodes that share the limits, as last known."),
+)
 
 
 class Counts:
     """Takes the plain numbers that decisions leave behind; `flush` tells the meter what is new."""
 
-    def __init__(self, meter: Meter, admission: LimitsAdmission, local: LocalLedger) -> None:
+    def __init__(
+        self, meter: Meter, admission: LimitsAdmission, local: LocalLedger, shared: SharedLedger | None = None
+    ) -> None:
         self._admission = admission
         self._local = local
         self._decisions = meter.counter(
@@ -31,6 +44,9 @@ class Counts:
             "Identities counted in process memory.",
             lambda: float(len(local)),
         )
+        if shared is not None:
+            for metric, key, meaning in _SHARED:
+                meter.watch(metric, meaning, partial(_figure, shared, key))
         self._told: dict[tuple[str, ...], int] = {}
 
     def flush(self) -> None:
@@ -60,3 +76,7 @@ class Counts:
         if fresh:
             self._told[key] = total
         return fresh
+
+
+def _figure(ledger: SharedLedger, key: str) -> float:
+    return float(ledger.state()[key])
