@@ -102,19 +102,19 @@ async def test_a_value_of_a_hundred_megabytes_is_given_and_not_kept():
 
 
 @pytest.mark.slow
-async def test_a_million_keys_stay_within_the_bounds():
+async def test_ever_new_keys_stay_within_the_bounds():
     engine = make_engine(max_bytes=4 << 20, max_entries=5_000)
 
     async def load():
         return "농장"
 
-    for number in range(1_000_000):
+    for number in range(200_000):
         await engine.get_or_set(f"key:{number}", load)
     memory = engine.keeper.memory
     assert len(memory.entries) <= 5_000
     assert memory.size_bytes <= 4 << 20
     assert len(engine.flights) == 0
-    assert engine.keeper.tallies["default"].evictions >= 995_000
+    assert engine.keeper.tallies["default"].evictions >= 195_000
 
 
 VALUES = {
