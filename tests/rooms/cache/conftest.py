@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SERVERS = {"own_redis", "redis_database", "redis_url"}
+SERVERS = {"own_redis", "own_redis_cluster", "redis_cluster", "redis_database", "redis_sentinel", "redis_url"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
