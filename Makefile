@@ -1,5 +1,7 @@
 # Each target sets up what it needs: Python 3.11+ and make are enough.
 PYTHON ?= python3
+# Tests wait for real servers more than they compute: two at a time on two cores.
+WORKERS ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
@@ -25,8 +27,7 @@ run: $(VENV)/.dev
 	$(BIN)/holdfast serve --demo
 
 test: $(VENV)/.dev
-	$(BIN)/coverage run -m pytest $(ARGS)
-	$(BIN)/coverage report --skip-covered --skip-empty
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
