@@ -220,7 +220,7 @@ async def hits(server: ValkeyServer, rounds: int) -> list[Row]:
             cashews=round(over(p50, "cashews"), 3),
         ),
         at_most(
-            "L2 hit (get_or_set, through a flight), the same",
+            "L2 hit (get_or_set), the same",
             *(f"{us['loading']} / {us['bare']}", over(p50, "loading"), 1.3, 1.1),
             cashews=round(over(p50, "decorated"), 3),
         ),

@@ -15,17 +15,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from redis.asyncio import BlockingConnectionPool, Redis
-
 from holdfast.kernel.clock import SystemClock
 from holdfast.rooms.limits.engine.local import LocalLedger
 from holdfast.rooms.limits.engine.shared import SharedLedger
 from holdfast.rooms.limits.rules.charge import Charge, Limit
 from holdfast.rooms.limits.rules.leasing import Sharing
 from holdfast.stores.redis.client import RedisShared
-from limits import RateLimitItemPerHour
 
 CONCURRENT = 32
 BEAT_S = 0.2
@@ -63,6 +58,12 @@ async def ours(url: str, quota: int, node: str) -> Decide:
 
 
 async def by_limits(url: str, quota: int, node: str) -> Decide:
+    # Peers are imported where they are used: the tests run our node where no peer is installed.
+    from limits.aio.storage import RedisStorage
+    from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+    from limits import RateLimitItemPerHour
+
     limiter = SlidingWindowCounterRateLimiter(RedisStorage(f"async+{url}", implementation="redispy"))
     item = RateLimitItemPerHour(quota)
 
@@ -73,6 +74,8 @@ async def by_limits(url: str, quota: int, node: str) -> Decide:
 
 
 async def by_get_set(url: str, quota: int, node: str) -> Decide:
+    from redis.asyncio import BlockingConnectionPool, Redis
+
     redis = Redis(connection_pool=BlockingConnectionPool.from_url(url, max_connections=CONCURRENT))
 
     async def decide(identity: str) -> bool:

@@ -13,8 +13,8 @@ from holdfast.rooms.cache.room import CacheRoom, Config
 from holdfast.rooms.cache.rules.kinds import KindSettings
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
+from tests.meters import RecordingMeter
 from tests.rooms.cache.shared.nodes import until
-from tests.rooms.health.meters import RecordingMeter
 
 
 def make_room(data_dir, shared=None, meter=None, **settings):

@@ -8,8 +8,7 @@ from holdfast.kernel.errors import Misconfigured, unavailable
 from holdfast.kernel.room import Check, Finding
 from holdfast.kernel.tasks import Supervisor
 from holdfast.rooms.health.engine import HealthEngine
-
-from .meters import RecordingMeter
+from tests.meters import RecordingMeter
 
 
 class Bench:
@@ -129,18 +128,21 @@ async def test_no_second_probe_is_piled_on_one_that_ignores_its_cancellation():
                 refused += 1
         return Finding("ok")
 
-    async with Bench(check(probe), check(saying(Finding("ok")), "other")) as bench:
-        await bench.until(lambda b: b.state().status == "down")
-        bench.clock.advance(90)
-        await bench.until(lambda b: "90" in b.state().detail)
-        assert asked == 1
-        assert refused >= 1
-        assert bench.state().detail == "timed out after 0.02 s; that probe has run for 90.0 s"
-        assert bench.state().running_s == 90.0
-        assert bench.state("other").status == "ok"
-        release.set()
-        await bench.until(lambda b: b.state().status == "ok")
-        assert bench.state().running_s is None
+    try:
+        async with Bench(check(probe), check(saying(Finding("ok")), "other")) as bench:
+            await bench.until(lambda b: b.state().status == "down")
+            bench.clock.advance(90)
+            await bench.until(lambda b: "90" in b.state().detail)
+            assert asked == 1
+            assert refused >= 1
+            assert bench.state().detail == "timed out after 0.02 s; that probe has run for 90.0 s"
+            assert bench.state().running_s == 90.0
+            await bench.until(lambda b: b.state("other").status == "ok")
+            release.set()
+            await bench.until(lambda b: b.state().status == "ok")
+            assert bench.state().running_s is None
+    finally:
+        release.set()  # else the probe, which cannot be cancelled, would hold up the loop's end
 
 
 async def test_the_late_failure_of_an_abandoned_probe_is_taken(caplog):
