@@ -1,7 +1,7 @@
 # Each target sets up what it needs: Python 3.11+ and make are enough.
 PYTHON ?= python3
-# Tests wait for real servers more than they compute: three at a time keep two cores busy.
-WORKERS ?= 3
+# Tests wait for real servers more than they compute: two at a time keep two cores busy enough.
+WORKERS ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv

@@ -135,7 +135,7 @@ async def test_a_hiccup_shorter_than_the_failures_costs_calls_and_no_connection(
 async def test_a_budget_ends_the_wait_and_not_the_reply_of_others(
     own_redis: ValkeyServer, open_driver: Open
 ) -> None:
-    shared = await open_driver(own_redis.url, budget_ms=100.0, failures=1000, connections=2)
+    shared = await open_driver(own_redis.url, budget_ms=700.0, failures=1000, connections=2)
     ends: list[str] = []
 
     async def wait(command: tuple[str | int, ...], name: str) -> None:

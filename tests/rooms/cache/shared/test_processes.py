@@ -102,7 +102,7 @@ async def test_half_of_the_callers_leave_and_the_store_is_killed_and_back(own_re
 
 
 async def test_the_holder_of_the_lease_is_killed(own_redis):
-    async with crowd(own_redis.url, 20, processes=3, lease_s=0.5) as workers:
+    async with crowd(own_redis.url, 20, processes=3, lease_s=3.0) as workers:
         for worker in workers:
             worker.tell("go")
         first = await first_loading(workers)
