@@ -53,10 +53,6 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-MOMENT_S = 1.0
-"""The writer takes 100 ms turns; where other tests want the same cores, its turn may come late."""
-
-
 class Load:
     """Threads that keep asking; every answer is kept with its moment."""
 
@@ -92,19 +88,18 @@ class Load:
             thread.join(60)
 
 
-def test_kill_9_loses_only_the_last_moment_and_the_next_start_reads_it_all(shop: Path) -> None:
+@pytest.mark.alone
+def test_kill_9_loses_nothing_older_than_200_ms_and_the_next_start_reads_it_all(shop: Path) -> None:
     known: set[str] = set()
     for turn in range(3):
         with serving(shop, "shop:app") as served:
             load = Load(lambda name, served=served: served.get("/items/x", X_Request_ID=name).status)
-            load.until(lambda answers: len(answers) > 200 and answers[-1][0] - answers[0][0] > 2)
+            load.until(lambda answers: len(answers) > 200)
             killed_at = time.monotonic()
             served.stop(signal.SIGKILL)
             load.end()
         known |= {
-            f"{turn} {name}"
-            for at, name, status in load.answers
-            if status == 200 and at < killed_at - MOMENT_S
+            f"{turn} {name}" for at, name, status in load.answers if status == 200 and at < killed_at - 0.2
         }
         # The names repeat from turn to turn: what this turn wrote is told by its folder's new lines.
         on_disk = {
