@@ -6,7 +6,8 @@ import pytest
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.event import Event
 from holdfast.kernel.route import Call
-from holdfast.rooms.limits.http import ExplainQuery, ResetBody
+from holdfast.rooms.limits.engine.explaining import Asked
+from holdfast.rooms.limits.http import ResetBody
 from holdfast.rooms.limits.rules.problems import UnknownAction
 from tests.rooms.limits.rooms import Harness
 
@@ -40,13 +41,13 @@ async def test_the_overview_shows_policies_tables_and_refusals():
 async def test_explain_answers_as_the_command_does():
     house = Harness()
     house.admitted(20, user="김하늘")
-    query = ExplainQuery(action="api_call", user="김하늘")
+    query = Asked(action="api_call", user="김하늘")
     found = await ask(house, "/admin/limits/explain", query=query)
     assert [limit["policy"] for limit in found["limits"]] == ["api_call"]
     assert found["limits"][0]["count"]["remaining"] == 100
     assert found["limits"][0]["steps"][-1] == "key: user:김하늘, counted as api_call|user:김하늘"
     with pytest.raises(UnknownAction):
-        await ask(house, "/admin/limits/explain", query=ExplainQuery(action="nothing"))
+        await ask(house, "/admin/limits/explain", query=Asked(action="nothing"))
 
 
 @pytest.mark.parametrize("algorithm", ["gcra", "sliding_window", "sliding_counter"])

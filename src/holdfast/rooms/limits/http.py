@@ -13,17 +13,6 @@ from holdfast.rooms.limits.rules.explain import Explanation
 NO_STORE = (("cache-control", "no-store"),)
 
 
-class ExplainQuery(msgspec.Struct, frozen=True):
-    """What `explain` asks."""
-
-    action: str
-    user: str = ""
-    tier: str = ""
-    at: str = ""
-    load: float | None = None
-    ip: str = ""
-
-
 class Explained(msgspec.Struct, frozen=True):
     """One explanation for each thing that the action is counted by."""
 
@@ -70,8 +59,7 @@ class LimitsHttp:
 
     async def explain(self, call: Call) -> Answer:
         """How a limit comes about, and how things stand for the identity now."""
-        query: ExplainQuery = call.query
-        asked = Asked(query.action, query.user, query.tier, query.at, query.load, query.ip)
+        asked: Asked = call.query
         return Answer(Explained(await self._explainer.explain(asked)), headers=NO_STORE)
 
     async def reset(self, call: Call) -> Answer:
@@ -97,7 +85,7 @@ def routes(http: LimitsHttp) -> Sequence[Route]:
             "/admin/limits/explain",
             http.explain,
             "How one limit comes about.",
-            query=ExplainQuery,
+            query=Asked,
             answer=Explained,
             public=False,
         ),
