@@ -21,6 +21,12 @@ WAYS = [{"keys": ["farm:1"]}, {"tags": ["user:1"]}, {"prefix": "farm:"}, {"every
 
 @contextlib.asynccontextmanager
 async def engine(url: str, name: str, config: Config | None = None):
+    async with engine_and_tier(url, name, config) as (cache, _):
+        yield cache
+
+
+@contextlib.asynccontextmanager
+async def engine_and_tier(url: str, name: str, config: Config | None = None):
     clock, order = SystemClock(), HybridClock()
     shared = RedisShared(url, SharedConfig(budget_ms=500.0, heartbeat_s=0.2), clock)
     cache = CacheEngine(
@@ -37,7 +43,7 @@ async def engine(url: str, name: str, config: Config | None = None):
     await tier.start()
     try:
         await until(lambda: not cache.keeper.is_cut_off)
-        yield cache
+        yield cache, tier
     finally:
         await cache.stop()
         await tier.stop()
@@ -154,3 +160,18 @@ async def test_without_the_store_every_node_goes_on_alone(own_redis):
         await until(lambda: not a._remote.state()["journal_writes"])
         assert await source.ask(b) == "new"
         assert source.calls == 3
+
+
+async def test_a_node_that_stops_while_it_stores_leaves_its_value_and_not_the_load(own_redis):
+    source, other = Source(), Source("loaded twice")
+    source.goes.clear()
+    async with engine_and_tier(own_redis.url, "b") as (b, tier):
+        async with engine(own_redis.url, "a") as a:
+            asked = asyncio.create_task(source.ask(a))
+            await until(lambda: source.calls)
+            waiting = asyncio.create_task(other.ask(b))
+            await until(lambda: tier.state()["waiting"])
+            source.goes.set()
+            await asked
+        assert await waiting == "old"
+        assert other.calls == 0

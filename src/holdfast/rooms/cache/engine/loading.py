@@ -111,8 +111,9 @@ class Loader:
             value = await self.load(want.kind, want.factory, [flight])
             entry = self.build(flight, want, value, self._keeper.now() - began)
             if self.settle(flight, entry):
-                await self.store(entry, lease)
-                lease = None
+                # From here on it is the tier's: cancelled meanwhile, it gives back after the value is there.
+                lease, handed = None, lease
+                await self.store(entry, handed)
         except asyncio.CancelledError:
             await self.fail(flight, want, cancelled(flight))
             if is_cancelled():
