@@ -12,11 +12,12 @@ from holdfast.kernel.guard.outcome import On
 from holdfast.kernel.room import Check, Migration, Room, Verb
 from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
+from holdfast.ports.guards import Probe
 from holdfast.ports.services import EventLog, Meter
 from holdfast.ports.shared import Shared
 from holdfast.ports.storage import Sql
 from holdfast.rooms.resilience.engine.figures import Figures
-from holdfast.rooms.resilience.engine.guards import Guards, Probe
+from holdfast.rooms.resilience.engine.guards import Guards
 from holdfast.rooms.resilience.engine.recovery import Recovery
 from holdfast.rooms.resilience.engine.sharing import States
 from holdfast.rooms.resilience.engine.verbs import Verbs

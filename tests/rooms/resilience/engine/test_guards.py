@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from holdfast.kernel.errors import Misconfigured
-from holdfast.kernel.guard import CircuitOpen
+from holdfast.kernel.guard import BreakerRules, CircuitOpen
 from holdfast.kernel.guard.outcome import NEUTRAL
 from holdfast.rooms.resilience.engine.guards import UnknownDependency
 from tests.rooms.resilience.world import World, fine, gone
@@ -17,6 +17,16 @@ async def test_one_name_has_one_guard_by_its_settings_or_the_defaults():
     assert world.guard("mail").timeout_s == 30
     await world.fail(2)
     assert (world.state("pay"), world.state("mail")) == ("open", "closed")
+
+
+async def test_options_of_the_code_hold_where_no_setting_declares_the_dependency():
+    world = World(pay={"failures": 2})
+    rules = BreakerRules(failures=3)
+    assert world.guards.guard("pay", options={"breaker": rules}).breaker.rules.failures == 2
+    guard = world.guards.guard("llm", options={"breaker": rules, "timeout_s": None})
+    assert guard.breaker.rules is rules
+    assert guard.timeout_s == float("inf")
+    assert world.guards.guard("llm", options={"timeout_s": 1}) is guard
 
 
 async def test_what_code_gives_replaces_what_was():

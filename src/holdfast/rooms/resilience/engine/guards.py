@@ -4,7 +4,7 @@ import asyncio
 import difflib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from holdfast.kernel.clock import Clock
@@ -15,6 +15,7 @@ from holdfast.kernel.guard.breaker import CLOSED, HALF_OPEN, OPEN, STATES
 from holdfast.kernel.guard.guard import NOTHING
 from holdfast.kernel.guard.outcome import On
 from holdfast.kernel.room import Finding
+from holdfast.ports.guards import Probe
 from holdfast.ports.services import EventLog
 from holdfast.rooms.resilience.engine.figures import Figures
 from holdfast.rooms.resilience.engine.sharing import SharedBreaker, SharedBreakers, States
@@ -22,8 +23,6 @@ from holdfast.rooms.resilience.rules.report import Report, finding, together
 from holdfast.rooms.resilience.rules.settings import Config, Dependency, guard_options, retry_of
 
 logger = logging.getLogger("holdfast.resilience")
-
-Probe = Callable[[], Awaitable[Any]]
 
 
 class UnknownDependency(NotFound):
@@ -84,12 +83,14 @@ class Guards:
         fallback: Any = NOTHING,
         probe: Probe | None = None,
         verdict: Callable[[BaseException], int] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Guard:
         """The guard of `name`, by `[resilience.dependencies.<name>]` or else by `[resilience.defaults]`.
 
         `on` says what to retry on (without it nothing is retried), `fallback` what to answer instead,
         `probe` how to find out in the background whether the dependency is back (it may reconnect while
         it is at it), `verdict` what an error says of the dependency. What is given replaces what was.
+        `options` are the code's own arguments of Guard, for a dependency that no setting declares.
         """
         watched = self.watched.get(name)
         if watched is None:
@@ -98,7 +99,7 @@ class Guards:
                     f"{name!r} would be dependency number {len(self.watched) + 1}",
                     hint="name what is called, not each call; or raise resilience.most_dependencies",
                 )
-            watched = self._add(name)
+            watched = self._add(name, options)
         guard = watched.guard
         if on is not None:
             guard.set_retry(retry_of(watched.settings, on))
@@ -193,11 +194,15 @@ class Guards:
             )
         )
 
-    def _add(self, name: str) -> Watched:
-        settings = self._config.dependencies.get(name, self._config.defaults)
+    def _add(self, name: str, options: Mapping[str, Any] | None = None) -> Watched:
+        declared = self._config.dependencies.get(name)
+        settings = declared or self._config.defaults
+        told = (
+            guard_options(settings) if declared or options is None else {**guard_options(settings), **options}
+        )
         guard = Guard(
             name,
-            **guard_options(settings),
+            **told,
             clock=self._clock,
             chance=self._rng.random,
             sleep=self._sleep,

@@ -1,0 +1,1 @@
+"""Tables, scripts and formats of the llm room."""
