@@ -22,6 +22,7 @@ from holdfast.edge.conditional import (
     say_how_to_keep,
     wants_tag,
 )
+from holdfast.edge.heed import LEFT
 from holdfast.edge.onewrite import WIRE
 from holdfast.kernel.context import Ctx
 from holdfast.ports.services import Scope
@@ -84,7 +85,7 @@ class Passage(Ctx, kw_only=True, eq=False):
     def client_left(self) -> None:
         """The client has gone before the response was whole."""
         if not self.event.ended:
-            self.event.ended = "client_disconnect"
+            self.event.ended = LEFT
         self.leave()
 
     def send(self, message: Any) -> Awaitable[None]:
@@ -268,7 +269,7 @@ class Passage(Ctx, kw_only=True, eq=False):
         """The server's `receive` for a WebSocket: only its end concerns us."""
         message = await self.server_receive()
         if message["type"] == "websocket.disconnect":
-            self.event.ended = self.event.ended or "client_disconnect"
+            self.event.ended = self.event.ended or LEFT
             self.leave()
         return message
 

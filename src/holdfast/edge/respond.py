@@ -1,13 +1,14 @@
 """Serves one of our own routes: decode query and body by their types, call the handler, encode the answer."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 
+from holdfast.edge.heed import LEFT, while_listened
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.context import Ctx
 from holdfast.kernel.errors import BadInput, Malformed, MethodNotAllowed, TooLarge, Unauthorized
@@ -53,7 +54,10 @@ class Responder:
         if route.body is not None:
             call.raw = await self._read(headers, receive)
             call.body = decode_body(route.body, call.raw)
-        await _send_answer(route, await route.handler(call), ctx, send, bodiless=method == "HEAD")
+        if route.heeds:
+            await while_listened(ctx, receive, _answer(route, call, ctx, receive, send))
+        else:
+            await _answer(route, call, ctx, receive, send)
 
     def _check_admin(self, headers: Mapping[bytes, bytes]) -> None:
         given = headers.get(b"authorization", b"")
@@ -127,22 +131,37 @@ def decode_query(kind: type[msgspec.Struct], raw: bytes) -> msgspec.Struct:
         raise BadInput(str(error), hint="see the OpenAPI document for what this address takes") from None
 
 
-async def _send_answer(route: Route, found: Any, ctx: Ctx, send: Send, *, bodiless: bool) -> None:
+async def _answer(route: Route, call: Call, ctx: Ctx, receive: Receive, send: Send) -> None:
+    """Call the handler and send what it gives."""
+    found = await route.handler(call)
     answer = found if isinstance(found, Answer) else Answer(found, status=route.status)
     headers = [(b"content-type", answer.media_type.encode())]
     headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
     start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    bodiless = ctx.event.method == "HEAD"
     if answer.stream is not None:
         await send(start)
-        if not bodiless:
-            async for chunk in answer.stream:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                if ctx.has_left:
-                    break
-        await send({"type": "http.response.body", "body": b""})
+        if not bodiless and route.heeds:
+            await _send_stream(answer.stream, ctx, send)
+        elif not bodiless:
+            await while_listened(ctx, receive, _send_stream(answer.stream, ctx, send))
+        if ctx.event.ended != LEFT:
+            await send({"type": "http.response.body", "body": b""})
         return
     body = answer.content if isinstance(answer.content, bytes) else encode_json(answer.content)
     if answer.status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
     await send(start)
     await send({"type": "http.response.body", "body": b"" if bodiless else body})
+
+
+async def _send_stream(stream: AsyncIterator[bytes], ctx: Ctx, send: Send) -> None:
+    """Each chunk as it comes; however it ends, the generator behind it is closed."""
+    try:
+        async for chunk in stream:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if ctx.has_left:
+                break
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()

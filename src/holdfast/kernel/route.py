@@ -78,3 +78,5 @@ class Route(msgspec.Struct, frozen=True):
     """Whether it stands in the OpenAPI document."""
     public: bool = True
     """False asks for the admin token outside development."""
+    heeds: bool = False
+    """Whether its work is cancelled when the client leaves. A stream always is."""

@@ -1,0 +1,39 @@
+"""Stops the work for a client that has left: whatever it pays for upstream ends with it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from holdfast.kernel.context import Ctx
+
+LEFT = "client_disconnect"
+"""How `Event.ended` names a client that did not wait for its answer."""
+
+
+async def while_listened(ctx: Ctx, receive: Callable[[], Awaitable[Any]], work: Awaitable[None]) -> None:
+    """`await work`; when the client leaves first, cancel it and return as soon as it has ended.
+
+    The request's body must have been read: from then on all that a server has to say is that it is over.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    left = False
+
+    async def listen() -> None:
+        nonlocal left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        # Servers say the same when the answer is whole; the record knows which it was.
+        if ctx.event.ended == LEFT:
+            left = True
+            task.cancel()
+
+    listening = asyncio.get_running_loop().create_task(listen())
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not left or task.uncancel() > before:
+            raise
+    finally:
+        listening.cancel()

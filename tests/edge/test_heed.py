@@ -1,0 +1,95 @@
+"""A client that leaves: what was done for it ends at once, and the record says so."""
+
+import asyncio
+
+import pytest
+
+from holdfast.kernel.route import Answer, Route
+from tests.edge.door import Door
+
+
+class Work:
+    """A handler that goes on until it is told, or stopped."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.stopped = 0
+
+    async def plain(self, call):
+        try:
+            self.begun.set()
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.stopped += 1
+            raise
+        return Answer(b"done", media_type="text/plain")
+
+    async def stream(self, call):
+        async def chunks():
+            try:
+                yield b"data: 1\n\n"
+                self.begun.set()
+                await self.may_end.wait()
+                yield b"data: 2\n\n"
+            finally:
+                self.stopped += not self.may_end.is_set()
+
+        return Answer(media_type="text/event-stream", stream=chunks())
+
+    def door(self) -> Door:
+        routes = (
+            Route("GET", "/heeds", self.plain, "Stops.", heeds=True),
+            Route("GET", "/goes-on", self.plain, "Goes on."),
+            Route("GET", "/stream", self.stream, "Streams."),
+            Route("GET", "/heeding-stream", self.stream, "Streams, and heeds before it does.", heeds=True),
+        )
+
+        async def nothing(scope, receive, send):
+            raise AssertionError("not one of ours")
+
+        return Door(nothing, routes=routes)
+
+
+@pytest.mark.parametrize("path", ["/heeds", "/stream", "/heeding-stream"])
+async def test_work_is_stopped_when_its_client_leaves(path):
+    work = Work()
+    door = work.door()
+    await door.get(path, leaves=True)
+    assert work.stopped == 1 or not work.begun.is_set()
+    assert [record.ended for record in door.log.records] == ["client_disconnect"]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_other_work_goes_on():
+    work = Work()
+    door = work.door()
+    asked = asyncio.create_task(door.get("/goes-on", leaves=True))
+    await work.begun.wait()
+    work.may_end.set()
+    await asked
+    assert work.stopped == 0
+
+
+@pytest.mark.parametrize("path", ["/heeds", "/stream", "/heeding-stream"])
+async def test_an_answer_that_is_waited_for_is_whole(path):
+    work = Work()
+    work.may_end.set()
+    door = work.door()
+    response = await door.get(path)
+    assert response.body == (b"done" if path == "/heeds" else b"data: 1\n\ndata: 2\n\n")
+    assert [(record.status, record.ended) for record in door.log.records] == [(200, "")]
+
+
+@pytest.mark.parametrize("path", ["/heeds", "/stream"])
+async def test_a_cancellation_from_outside_passes(path):
+    work = Work()
+    door = work.door()
+    asked = asyncio.create_task(door.get(path))
+    await work.begun.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert work.stopped == 1
