@@ -113,6 +113,7 @@ class Holdfast:
                 wall=ground.clock.wall,
                 development=development,
                 admin_token=ground.root.admin_token.reveal(),
+                others=ground.credentials,
             ),
             compression=Compression(compress) if compress.enabled else None,
             admission=ground.admission,

@@ -17,6 +17,8 @@ from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Check, Finding, Migration, Room
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import Cache, NoCache
+from holdfast.ports.guards import Guards, PlainGuards
+from holdfast.ports.model import Model, NoModel
 from holdfast.ports.services import Admission, EventLog, Meter, NoEventLog, NoMeter
 from holdfast.ports.shared import Shared
 from holdfast.ports.storage import Sql
@@ -108,6 +110,10 @@ class Ground:
         self.meter: Meter = NoMeter()
         self.cache: Cache = NoCache()
         self.admission: Admission | None = None
+        self.guards: Guards = PlainGuards(clock=clock)
+        self.model: Model = NoModel()
+        self.credentials: tuple[bytes, ...] = ()
+        """How the credentials begin that a room, and not the door, knows what to make of."""
         self.rooms: dict[str, Room] = {}
         self.skipped: dict[str, str] = {}
         self.database: Driver | None = None

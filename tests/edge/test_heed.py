@@ -1,9 +1,12 @@
 """A client that leaves: what was done for it ends at once, and the record says so."""
 
 import asyncio
+import json
 
 import pytest
 
+from holdfast.kernel.codec import encode_json
+from holdfast.kernel.errors import NotFound
 from holdfast.kernel.route import Answer, Route
 from tests.edge.door import Door
 
@@ -93,3 +96,48 @@ async def test_a_cancellation_from_outside_passes(path):
     with pytest.raises(asyncio.CancelledError):
         await asked
     assert work.stopped == 1
+
+
+async def test_a_stream_that_the_stop_cuts_says_farewell():
+    goes_on = asyncio.Event()
+
+    async def stream(call):
+        async def chunks():
+            yield b"data: 1\n\n"
+            goes_on.set()
+            await asyncio.Event().wait()
+
+        return Answer(media_type="text/event-stream", stream=chunks(), farewell=b"data: bye\n\n")
+
+    async def nothing(scope, receive, send):
+        raise AssertionError("not one of ours")
+
+    door = Door(nothing, routes=(Route("GET", "/stream", stream, "Streams."),))
+    asked = asyncio.create_task(door.get("/stream"))
+    await goes_on.wait()
+    door.edge.streams.tell()
+    assert door.edge.streams.cut() == 1
+    response = await asked
+    assert response.body == b"data: 1\n\ndata: bye\n\n"
+    assert [record.ended for record in door.log.records] == ["shutdown"]
+
+
+async def test_an_address_may_write_its_problems_in_a_shape_of_its_own():
+    async def refuse(call):
+        raise NotFound("no such thing", hint="make one")
+
+    async def nothing(scope, receive, send):
+        raise AssertionError("not one of ours")
+
+    def shape(problem, request_id):
+        return encode_json({"error": {"message": problem.detail, "code": problem.code}, "id": request_id})
+
+    route = Route("POST", "/v1/things", refuse, "Refuses.", body=dict, problem=shape)
+    door = Door(nothing, routes=(route,))
+    for body, said in ((b"{}", "not-found"), (b"{", "malformed")):
+        response = await door.call("POST", "/v1/things", body=(body,))
+        told = json.loads(response.body)
+        assert told["error"]["code"] == said
+        assert told["id"] == door.log.records[-1].request_id
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["content-length"] == str(len(response.body))

@@ -143,6 +143,15 @@ def test_the_header_is_believed_in_development_and_from_trusted_proxies() -> Non
     assert behind.read({b"x-user-id": [b"  "]}, "10.9.8.7") is ANONYMOUS
 
 
+def test_a_rooms_own_credentials_are_not_ours_to_judge() -> None:
+    clock = ManualClock(wall_s=1_750_000_000.0)
+    who = Identities(Config(api_keys=KEYS), wall=clock.wall, others=(b"hf-",))
+    assert who.read(bearer("hf-0123456789"), "1.2.3.4") is ANONYMOUS
+    assert who.read(bearer(KEY), "1.2.3.4").user_id == "batch"
+    with pytest.raises(NotIdentified):
+        who.read(bearer("hx-0123456789"), "1.2.3.4")
+
+
 def test_the_admin_token_is_not_ours_to_judge() -> None:
     who = identities(**JWT, api_keys=KEYS, admin_token="open sesame")
     assert who.read(bearer("open sesame"), "") is ANONYMOUS

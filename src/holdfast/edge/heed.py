@@ -8,6 +8,8 @@ from holdfast.kernel.context import Ctx
 
 LEFT = "client_disconnect"
 """How `Event.ended` names a client that did not wait for its answer."""
+SHUTDOWN = "shutdown"
+"""How it names the server's stop."""
 
 
 async def while_listened(ctx: Ctx, receive: Callable[[], Awaitable[Any]], work: Awaitable[None]) -> None:

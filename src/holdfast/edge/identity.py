@@ -111,7 +111,7 @@ class Identities:
     """Finds out who calls, from headers alone. A wrong credential is never an anonymous call.
 
     `wall` gives epoch seconds. `development` believes `X-User-ID` from anyone. `admin_token` is the
-    one bearer token that is not ours to judge.
+    one bearer token that is not ours to judge, and those that begin with one of `others` are a room's.
     """
 
     def __init__(
@@ -121,6 +121,7 @@ class Identities:
         wall: Callable[[], float],
         development: bool = False,
         admin_token: str = "",
+        others: tuple[bytes, ...] = (),
     ) -> None:
         """Raises Misconfigured for a bad network, a missing key, or keys without an algorithm."""
         self.required = config.required
@@ -129,6 +130,7 @@ class Identities:
         self._wall = wall
         self._development = development
         self._admin_token = admin_token.encode()
+        self._others = others
         self._open = config.open_paths
         self._below = tuple(path.rstrip("/") + "/" for path in config.open_paths)
         self._tokens = _tokens(config, self._from_claims)
@@ -183,6 +185,8 @@ class Identities:
         scheme, _, token = value.partition(b" ")
         token = token.strip()
         if scheme.lower() != b"bearer" or (self._tokens is None and not self._keys):
+            return None
+        if token.startswith(self._others):
             return None
         if self._admin_token and hmac.compare_digest(token, self._admin_token):
             return None

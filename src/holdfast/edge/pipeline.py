@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from holdfast.edge.compress import Headers
 from holdfast.edge.identity import CREDENTIALS, Identities
 from holdfast.edge.passage import Passage, Receive, Send
 from holdfast.edge.proxies import Networks, client_ip
@@ -245,7 +246,7 @@ class Edge:
         """
         identities, scope = self.identities, passage.scope
         if identities is not None and (identities.required or "holdfast.credentials" in scope):
-            identities.identify(scope, passage.event)
+            passage.tenant = identities.identify(scope, passage.event).tenant
         if self.admission is None:
             return None
         return self.admission.admit(scope, passage)
@@ -337,12 +338,22 @@ class Edge:
 
     async def _answer(self, passage: Passage, problem: Problem) -> None:
         event = passage.event
-        body = problem.body(event.request_id)
-        headers = [*problem.headers(), (b"content-length", b"%d" % len(body))]
+        body, headers = self._written(problem, passage)
+        headers.append((b"content-length", b"%d" % len(body)))
         event.note(problem=problem.code)
         await passage.send({"type": "http.response.start", "status": problem.status, "headers": headers})
         content = b"" if event.method == "HEAD" else body
         await passage.send({"type": "http.response.body", "body": content})
+
+    def _written(self, problem: Problem, passage: Passage) -> tuple[bytes, Headers]:
+        """The problem as the address that was asked writes its own, or as problem+json."""
+        scope, asked = passage.scope, passage.event.request_id
+        found = self.router.find(scope["path"], scope.get("raw_path"))
+        route = found[0].get(scope.get("method", "")) if found is not None else None
+        if route is None or route.problem is None:
+            return problem.body(asked), problem.headers()
+        headers = [field for field in problem.headers() if field[0] != b"content-type"]
+        return route.problem(problem, asked), [(b"content-type", b"application/json"), *headers]
 
     async def _serve_websocket(self, passage: Passage) -> None:
         event = passage.event

@@ -1,14 +1,15 @@
 """Serves one of our own routes: decode query and body by their types, call the handler, encode the answer."""
 
+import asyncio
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 
-from holdfast.edge.heed import LEFT, while_listened
+from holdfast.edge.heed import LEFT, SHUTDOWN, while_listened
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.context import Ctx
 from holdfast.kernel.errors import BadInput, Malformed, MethodNotAllowed, TooLarge, Unauthorized
@@ -138,30 +139,35 @@ async def _answer(route: Route, call: Call, ctx: Ctx, receive: Receive, send: Se
     headers = [(b"content-type", answer.media_type.encode())]
     headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
     start = {"type": "http.response.start", "status": answer.status, "headers": headers}
-    bodiless = ctx.event.method == "HEAD"
     if answer.stream is not None:
-        await send(start)
-        if not bodiless and route.heeds:
-            await _send_stream(answer.stream, ctx, send)
-        elif not bodiless:
-            await while_listened(ctx, receive, _send_stream(answer.stream, ctx, send))
-        if ctx.event.ended != LEFT:
-            await send({"type": "http.response.body", "body": b""})
+        sending = _send_stream(answer.stream, answer.farewell, start, ctx, send)
+        await (sending if route.heeds else while_listened(ctx, receive, sending))
         return
     body = answer.content if isinstance(answer.content, bytes) else encode_json(answer.content)
     if answer.status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
     await send(start)
-    await send({"type": "http.response.body", "body": b"" if bodiless else body})
+    await send({"type": "http.response.body", "body": b"" if ctx.event.method == "HEAD" else body})
 
 
-async def _send_stream(stream: AsyncIterator[bytes], ctx: Ctx, send: Send) -> None:
-    """Each chunk as it comes; however it ends, the generator behind it is closed."""
+async def _send_stream(
+    stream: AsyncIterator[bytes], farewell: bytes, start: Message, ctx: Ctx, send: Send
+) -> None:
+    """Each chunk as it comes; however it ends, what is behind the stream is closed."""
     try:
-        async for chunk in stream:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if ctx.has_left:
-                break
+        await send(start)
+        if ctx.event.method != "HEAD":
+            async for chunk in stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if ctx.has_left and not farewell:
+                    break
+        if ctx.event.ended != LEFT:
+            await send({"type": "http.response.body", "body": b""})
+    except asyncio.CancelledError:
+        if farewell and ctx.event.ended == SHUTDOWN:
+            await send({"type": "http.response.body", "body": farewell, "more_body": True})
+        raise
     finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from holdfast.edge.heed import SHUTDOWN
 from holdfast.edge.passage import Passage
 from holdfast.ports.services import Meter
 
@@ -50,7 +51,7 @@ class Streams:
         """Set `gone` on every open stream: whoever listens ends by itself."""
         for passage in list(self.open):
             if not passage.event.ended:
-                passage.event.ended = "shutdown"
+                passage.event.ended = SHUTDOWN
             passage.leave()
 
     def cut(self) -> int:

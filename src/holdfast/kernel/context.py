@@ -42,6 +42,8 @@ class Ctx(msgspec.Struct, eq=False):
     spans_dropped: int = 0
     client_ip: str = ""
     """The caller's address, behind trusted proxies only; recorded or not."""
+    tenant: str = ""
+    """The caller's tenant, where the credential names one: what is kept for one is never another's."""
     headers: list[tuple[bytes, bytes]] | None = None
     """Response headers that rooms add: the limits' state, what the cache says, the variant."""
     admitted: Any = None

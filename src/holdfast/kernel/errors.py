@@ -15,8 +15,8 @@ class Problem(Exception):
     """
 
     code: ClassVar[str] = "internal"
-    status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    status: int = 500
+    retryable: bool = False
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.kernel.errors import Problem
 from holdfast.kernel.event import Event
 
 
@@ -57,7 +58,10 @@ class Answer(msgspec.Struct, frozen=True):
     media_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     stream: AsyncIterator[bytes] | None = None
-    """When given, the body is what it yields, each chunk flushed by itself."""
+    """When given, the body is what it yields, each chunk flushed by itself. Closed however it ends."""
+    farewell: bytes = b""
+    """The last chunk of a stream that the server's stop cuts off. With it a stream goes on until it is cut;
+    without it it ends at its next chunk."""
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -80,3 +84,5 @@ class Route(msgspec.Struct, frozen=True):
     """False asks for the admin token outside development."""
     heeds: bool = False
     """Whether its work is cancelled when the client leaves. A stream always is."""
+    problem: Callable[[Problem, str], bytes] | None = None
+    """Writes a problem, with the request's id, as JSON of this address's own shape; None: problem+json."""
