@@ -125,7 +125,7 @@ class Desk:
             )
             asked = ask(body)
             fault = self._fault(head, asked.model)
-            reply = write(asked, fault, answer(asked, fault, head.headers, body))
+            reply = write(asked, fault, answer(asked, fault, head, body))
             return _Answer(asked.model, fault, reply)
         if place == ("POST", "/v1/embeddings"):
             wanted = embedding_ask(body)

@@ -2,14 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 
 import msgspec
 
-from holdfast.kernel.codec import clean_text, encode_json
+from holdfast.kernel.codec import encode_json
 from holdfast.rooms.faults.rules.asks import Ask, Tool
 from holdfast.rooms.faults.rules.masking import masked
 from holdfast.rooms.faults.rules.names import Fault
+from holdfast.rooms.faults.rules.requests import Head
 from holdfast.rooms.faults.rules.sample import sample
 
 ANOTHER_MODEL = "another-model"
@@ -62,8 +62,8 @@ def pieces_of(text: str) -> tuple[str, ...]:
     return tuple(_PIECE.findall(text))
 
 
-def answer(ask: Ask, fault: Fault, headers: Mapping[str, str], body: bytes) -> Answer:
-    """The answer to `ask`, which came as `body` with `headers`; the same for the same request."""
+def answer(ask: Ask, fault: Fault, head: Head, body: bytes) -> Answer:
+    """The answer to `ask`, which came as `body` behind `head`; the same for the same request."""
     tool = ask.tool or (_WEATHER if fault.name == "tool-call" else None)
     if tool is not None:
         arguments = encode_json(sample(tool.schema, ask.prompt or "text")).decode()
@@ -71,7 +71,7 @@ def answer(ask: Ask, fault: Fault, headers: Mapping[str, str], body: bytes) -> A
         choices: tuple[tuple[str, ...], ...] = (pieces,) * ask.n
         finish = "tool_calls"
     else:
-        pieces = pieces_of(_text(ask, fault, headers))
+        pieces = pieces_of(_text(ask, fault, head))
         choices = tuple(
             (*pieces, f" ({n})") if n > 1 and not ask.in_json else pieces for n in range(1, ask.n + 1)
         )
@@ -94,12 +94,12 @@ def answer(ask: Ask, fault: Fault, headers: Mapping[str, str], body: bytes) -> A
     )
 
 
-def _text(ask: Ask, fault: Fault, headers: Mapping[str, str]) -> str:
+def _text(ask: Ask, fault: Fault, head: Head) -> str:
     if fault.name == "echo-headers":
-        return encode_json(masked(headers)).decode()
+        return encode_json(masked(head.headers)).decode()
     if fault.name == "huge":
         return FILLING
-    said = sentence(clean_text(ask.prompt))
+    said = sentence(ask.prompt)
     if ask.in_json:
         return encode_json(sample(ask.schema, said) if ask.schema else {"answer": said}).decode()
     return said

@@ -26,7 +26,7 @@ CREATED = 1_750_000_000
 def chat_reply(ask: Ask, fault: Fault, said: Answer) -> Reply:
     """`said` as a chat completion, or as its chunks."""
     if ask.stream:
-        return Reply(SSE, list(_parts(ask, said)), stream=True, number=said.number)
+        return Reply(SSE, stream=True, number=said.number, events=list(_parts(ask, said)))
     finish = None if fault.name == "no-finish" else said.finish
     body = {
         "id": f"chatcmpl-{said.number}",

@@ -24,7 +24,7 @@ _STOPS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal
 def messages_reply(ask: Ask, fault: Fault, said: Answer) -> Reply:
     """`said` as a message, or as the events of its stream."""
     if ask.stream:
-        return Reply(SSE, list(_parts(said)), stream=True, number=said.number)
+        return Reply(SSE, stream=True, number=said.number, events=list(_parts(said)))
     stop = None if fault.name == "no-finish" else _STOPS[said.finish]
     body = {**_message(said), "content": _blocks(said), "stop_reason": stop}
     if said.has_usage:

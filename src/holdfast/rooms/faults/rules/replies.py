@@ -1,5 +1,6 @@
 """An answer as it goes over the wire: a head, and parts that a fault may cut between."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
@@ -10,7 +11,7 @@ LEAD, CONTENT, FINISH, USAGE, DONE = "lead", "content", "finish", "usage", "done
 """What a part is: the first chunk with the role, content, the reason to stop, the usage, the end mark."""
 LAST_CHUNK = b"0\r\n\r\n"
 _PARTS = 8
-"""Pieces that a body in one is cut into, so that a fault of streams has places to strike."""
+"""Pieces that a body in one is cut into."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -24,22 +25,32 @@ class Reply(msgspec.Struct, frozen=True):
     """A whole response."""
 
     content_type: str
-    parts: Sequence[Part]
     stream: bool
-    """Whether the parts are events, sent as chunks of no announced length."""
+    """Whether it is events, sent as chunks of no announced length."""
     number: str = ""
-    status: int = 200
+    body: bytes = b""
+    """What is sent when it is no stream."""
+    events: Sequence[Part] = ()
+    """What is sent when it is one."""
 
     @property
-    def length(self) -> int:
-        return sum(len(part.data) for part in self.parts)
+    def parts(self) -> Sequence[Part]:
+        """The events; or the body in pieces, so that a fault of streams has places to strike."""
+        if self.stream:
+            return self.events
+        step = max(1, -(-len(self.body) // _PARTS))
+        return [Part(CONTENT, self.body[at : at + step]) for at in range(0, len(self.body), step)]
 
 
 def plain_reply(body: bytes, number: str = "") -> Reply:
-    """A JSON body in one, in parts nevertheless."""
-    step = max(1, -(-len(body) // _PARTS))
-    parts = [Part(CONTENT, body[at : at + step]) for at in range(0, len(body), step)]
-    return Reply(JSON, parts, stream=False, number=number)
+    """A JSON body in one."""
+    return Reply(JSON, stream=False, number=number, body=body)
+
+
+@functools.cache
+def _first_line(status: int) -> str:
+    known = {one.value: one.phrase for one in HTTPStatus}
+    return f"HTTP/1.1 {status} {known.get(status, 'Overloaded' if status == 529 else 'Unknown')}"
 
 
 def head(
@@ -49,12 +60,8 @@ def head(
     extra: Iterable[tuple[str, str]] = (),
 ) -> bytes:
     """Status line and headers with the blank line; no length: the body comes in chunks."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Overloaded" if status == 529 else "Unknown"
     framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    lines = [f"HTTP/1.1 {status} {phrase}", f"content-type: {content_type}", framing]
+    lines = [_first_line(status), f"content-type: {content_type}", framing]
     if length is None:
         lines.append("cache-control: no-cache")
     lines += [f"{name}: {value}" for name, value in extra]
@@ -64,8 +71,8 @@ def head(
 def reply_head(reply: Reply, content_type: str | None = None) -> bytes:
     """The head of a reply, possibly with a lie about its type."""
     extra = [("x-request-id", f"req-{reply.number}")] if reply.number else []
-    length = None if reply.stream else reply.length
-    return head(reply.status, content_type or reply.content_type, length, extra)
+    length = None if reply.stream else len(reply.body)
+    return head(200, content_type or reply.content_type, length, extra)
 
 
 def chunk(data: bytes) -> bytes:
@@ -85,8 +92,9 @@ def ending(reply: Reply) -> bytes:
 
 def whole(reply: Reply) -> bytes:
     """The healthy response in one piece."""
-    pieces = [reply_head(reply), *(framed(reply, part.data) for part in reply.parts), ending(reply)]
-    return b"".join(pieces)
+    if not reply.stream:
+        return reply_head(reply) + reply.body
+    return b"".join([reply_head(reply), *(chunk(part.data) for part in reply.events), LAST_CHUNK])
 
 
 def error_reply(status: int, body: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:

@@ -21,13 +21,12 @@ class BadRequest(Problem):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A request's first line and headers."""
+    """A request's first line, what of its headers decides, and the rest as it came."""
 
     method: str
     path: str
     query: str
-    headers: dict[str, str]
-    """Lower-case names; a repeated one is joined with commas."""
+    raw: bytes
     length: int
     chunked: bool
     close: bool
@@ -38,21 +37,26 @@ class Head(msgspec.Struct, frozen=True):
     key: str
     """What tells callers apart: the credentials as they came."""
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Every header; lower-case names, and a repeated one is joined with commas."""
+        headers: dict[str, str] = {}
+        for line in self.raw.decode("latin-1").split("\r\n")[1:]:
+            name, _, value = line.partition(":")
+            name, value = name.lower(), value.strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
 
 def parse_head(raw: bytes) -> Head:
     """The head, without the blank line at its end; BadRequest when it is none."""
-    first, *lines = raw.decode("latin-1").split("\r\n")
-    words = first.split(" ")
+    end = raw.find(b"\r\n")
+    first = raw if end < 0 else raw[:end]
+    words = first.decode("latin-1").split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         raise BadRequest("the first line is not METHOD target HTTP/1.1")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
-            raise BadRequest("a header line is not `name: value`")
-        name, value = name.lower(), value.strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    length = headers.get("content-length", "0")
+    lower = raw.lower()
+    length = _field(raw, lower, b"content-length") or "0"
     if not (length.isascii() and length.isdigit()):
         raise BadRequest("content-length is not a number")
     if len(length) > 12 or int(length) > MOST_BODY:
@@ -62,14 +66,26 @@ def parse_head(raw: bytes) -> Head:
         method=words[0],
         path=path,
         query=query,
-        headers=headers,
+        raw=raw,
         length=int(length),
-        chunked="chunked" in headers.get("transfer-encoding", "").lower(),
-        close=words[2] == "HTTP/1.0" or "close" in headers.get("connection", "").lower(),
-        expects="100-continue" in headers.get("expect", "").lower(),
-        fault=headers.get("x-fault", ""),
-        key=headers.get("authorization") or headers.get("x-api-key") or headers.get("api-key", ""),
+        chunked="chunked" in _field(raw, lower, b"transfer-encoding").lower(),
+        close=words[2] == "HTTP/1.0" or "close" in _field(raw, lower, b"connection").lower(),
+        expects="100-continue" in _field(raw, lower, b"expect").lower(),
+        fault=_field(raw, lower, b"x-fault"),
+        key=_field(raw, lower, b"authorization")
+        or _field(raw, lower, b"x-api-key")
+        or _field(raw, lower, b"api-key"),
     )
+
+
+def _field(raw: bytes, lower: bytes, name: bytes) -> str:
+    """One header's value: a search in the bytes costs a tenth of taking them all apart."""
+    at = lower.find(b"\r\n%b:" % name)
+    if at < 0:
+        return ""
+    at += len(name) + 3
+    end = raw.find(b"\r\n", at)
+    return (raw[at:] if end < 0 else raw[at:end]).decode("latin-1").strip()
 
 
 class Dechunker:

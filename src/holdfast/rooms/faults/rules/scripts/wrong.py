@@ -82,7 +82,7 @@ def bad_json(scene: Scene) -> Script:
     """A body cut in its middle and announced at that length; in a stream, the second content is cut."""
     reply = scene.reply
     if not reply.stream:
-        half = b"".join(part.data for part in reply.parts)[: reply.length // 2]
+        half = reply.body[: len(reply.body) // 2]
         yield head(200, reply.content_type, len(half)) + half
         return
     yield reply_head(reply)
@@ -121,7 +121,7 @@ def huge(scene: Scene) -> Script:
                 yield chunk(before + piece + after)
         yield ending(reply)
         return
-    pieces_of_body = b"".join(part.data for part in reply.parts).split(mark)
+    pieces_of_body = reply.body.split(mark)
     length = sum(map(len, pieces_of_body)) + (len(pieces_of_body) - 1) * scene.fault.count
     yield head(200, reply.content_type, length)
     for at, piece in enumerate(pieces_of_body):
