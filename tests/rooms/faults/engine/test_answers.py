@@ -210,6 +210,7 @@ async def test_the_models_are_the_faults(server):
         ("/v1/chat/completions", b'{"model": "ok", "messages": "no"}', 400, "messages"),
         ("/v1/chat/completions", b'{"model": "ok", "n": 1000}', 400, "n is 1000"),
         ("/v1/chat/completions", b'{"model": "ok", "messages": [{"content": "\\ud800"}]}', 400, "be read"),
+        ("/v1/chat/completions", b'{"model": "ok", "tool_choice": ' + b"[" * 100_000, 400, "be read"),
         ("/v1/embeddings", b'{"model": "ok", "input": []}', 400, "empty"),
         ("/v1/embeddings", b'{"model": "ok", "input": "a", "dimensions": 1}', 400, "dimensions"),
         ("/v1/embeddings", b'{"model": "ok", "input": "a", "encoding_format": "x"}', 400, "base64"),

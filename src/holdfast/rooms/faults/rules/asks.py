@@ -154,7 +154,7 @@ def tokens_of(texts: tuple[str, ...]) -> int:
 def _read(decoder: Any, body: bytes) -> Any:
     try:
         read = decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadAsk(f"the body cannot be read: {error}") from None
     if not read.model:
         raise BadAsk("you must provide a model")

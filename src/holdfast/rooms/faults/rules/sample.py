@@ -53,8 +53,7 @@ class _Sampler:
             return self._text.ljust(_whole(schema, "minLength", 0, _LONGEST), ".")[:most]
         if kind in ("integer", "number"):
             above = schema.get("exclusiveMinimum")
-            is_number = isinstance(above, int | float) and not isinstance(above, bool)
-            return above + 1 if is_number else schema.get("minimum", 1)
+            return above + 1 if isinstance(above, int | float) else schema.get("minimum", 1)
         if kind == "boolean":
             return True
         if kind == "array":
