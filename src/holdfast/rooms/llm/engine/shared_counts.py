@@ -18,7 +18,7 @@ from holdfast.rooms.llm.engine.memory_counts import MemoryCounts
 from holdfast.rooms.llm.engine.owed import Owed
 from holdfast.rooms.llm.rules.counts import Refusal, refusal, worst
 from holdfast.rooms.llm.rules.limits import ROLLING, ROLLING_S, Limit, Windows
-from holdfast.rooms.llm.rules.settling import Answer, Charge, Settlement, Use
+from holdfast.rooms.llm.rules.settling import Answer, Charge, Seed, Settlement, Use
 
 logger = logging.getLogger("holdfast.llm")
 
@@ -37,7 +37,7 @@ class Store(Protocol):
 
     async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Answer: ...
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None: ...
+    async def settle(self, settlements: Sequence[Settlement], seed: Seed) -> None: ...
 
     async def beat(self) -> int: ...
 
@@ -165,8 +165,6 @@ class SharedCounts:
             # Whether a call that nobody heard the end of has paid a rolling limit is not known: all is paid.
             kept = 0 if is_local and rolling else reserved
             uses.append(Use(limit, 0 if rolling else int(mark), kept, amount, self._ends_in_s(limit)))
-            if not is_local:
-                self._heard(limit, int(mark), reserved, amount)
         if held.stored:
             self._owed.tell(Settlement(held.id, tuple(uses)))
         else:
@@ -174,10 +172,13 @@ class SharedCounts:
                 self._owed.add(use)
         self._kick()
 
-    def _heard(self, limit: Limit, mark: int, reserved: int, actual: int) -> None:
-        known = self._known.get(limit.key)
-        if known is not None and known[0] == mark and limit.period != ROLLING:
-            self._known[limit.key] = (mark, known[1] + actual, max(0, known[2] - reserved))
+    def _heard(self, batch: Sequence[Settlement]) -> None:
+        """The store has been told: only now is it part of what it is known to hold."""
+        for use in (use for settlement in batch for use in settlement.uses):
+            known = self._known.get(use.limit.key)
+            if known is not None and known[0] == use.mark and use.limit.period != ROLLING:
+                mark, used, held = known
+                self._known[use.limit.key] = (mark, used + use.actual, max(0, held - use.reserved))
 
     def _kick(self) -> None:
         """Begin to tell what is owed, unless that is under way."""
@@ -195,12 +196,13 @@ class SharedCounts:
     async def _deliver(self) -> None:
         while batch := self._owed.batch():
             try:
-                await self._store.settle(batch)
+                await self._store.settle(batch, self._seed)
             except Unavailable:
                 return
             except SharedRefused:
                 await self._one_by_one(batch)
             self._owed.told(len(batch))
+            self._heard(batch)
         if self.is_away and self._store.is_up:
             self.is_away = False
             self._local.clear()
@@ -209,7 +211,7 @@ class SharedCounts:
         """One that the store refuses to take (a poisoned key) must not hold up the rest."""
         for settlement in batch:
             try:
-                await self._store.settle([settlement])
+                await self._store.settle([settlement], self._seed)
             except SharedRefused as error:
                 self.dropped += 1
                 logger.warning("the shared store refused a settlement of a budget: %s", error)

@@ -1,5 +1,7 @@
 """What a store of budgets is asked, and what it answers; plain values that travel and wait."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from holdfast.rooms.llm.rules.limits import Limit
@@ -42,6 +44,10 @@ class Use(msgspec.Struct, frozen=True):
     reserved: int
     actual: int
     ends_in_s: float
+
+
+Seed = Callable[[Limit, int], int]
+"""(limit, mark) -> what this process last heard to be used, for a store that has lost its memory."""
 
 
 class Settlement(msgspec.Struct, frozen=True):

@@ -109,16 +109,17 @@ SETTLE = Script(
     "llm budget settle",
     _SHARED
     + """
--- KEYS: leases, reservation, counts. ARGV: id, done_ms, then form, whole, mark, ttl_ms, reserved, actual.
+-- KEYS: leases, reservation, counts.
+-- ARGV: id, done_ms, then form, whole, mark, ttl_ms, reserved, actual, seed of each.
 local leases, record, id = KEYS[1], KEYS[2], ARGV[1]
 local kind = redis.call('TYPE', record).ok
 if kind == 'string' then return 0 end
 local live = kind == 'list'
 for i = 3, #KEYS do
-  local a = 2 + (i - 3) * 6
+  local a = 2 + (i - 3) * 7
   local form, mark = ARGV[a + 1], ARGV[a + 3]
   local reserved, actual = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
-  local c = read(KEYS[i], form, tonumber(ARGV[a + 2]), mark, 0)
+  local c = read(KEYS[i], form, tonumber(ARGV[a + 2]), mark, tonumber(ARGV[a + 7]))
   if form == 'r' then
     c.u = math.max(0, c.u + actual - reserved)
     write(c, ARGV[a + 4])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from holdfast.ports.shared import Part, Shared
 from holdfast.rooms.llm.rules.limits import ROLLING, Limit
-from holdfast.rooms.llm.rules.settling import Answer, Charge, Settlement, Stand
+from holdfast.rooms.llm.rules.settling import Answer, Charge, Seed, Settlement, Stand
 from holdfast.rooms.llm.store.budget_scripts import BEAT, LEASES, NODES, PREFIX, RESERVE, SETTLE
 
 _DONE_MS = 3_600_000
@@ -51,7 +51,7 @@ class RedisBudgets:
         )
         return Answer(reply[0] == 1, stands, int(reply[1]))
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[Settlement], seed: Seed) -> None:
         """Each by itself, all in one write; raises when one failed: all may be told again."""
         calls = []
         for settlement in settlements:
@@ -64,6 +64,7 @@ class RedisBudgets:
                     _ttl_ms(use.ends_in_s),
                     use.reserved,
                     use.actual,
+                    seed(use.limit, use.mark),
                 )
             keys = [LEASES, _record(settlement.id), *(_count(use.limit) for use in settlement.uses)]
             calls.append(self._shared.script(SETTLE, keys, arguments))

@@ -31,7 +31,7 @@ from holdfast.ports.upsert import incoming, insert_ignore, upsert
 from holdfast.rooms.llm.rules.counts import Count, fits, turn
 from holdfast.rooms.llm.rules.counts import settle as settle_count
 from holdfast.rooms.llm.rules.limits import ROLLING, Limit
-from holdfast.rooms.llm.rules.settling import Answer, Charge, Settlement, Stand, Use
+from holdfast.rooms.llm.rules.settling import Answer, Charge, Seed, Settlement, Stand, Use
 
 _meta = MetaData()
 
@@ -174,8 +174,8 @@ class SqlBudgets:
         await tx.run_many(_HOLD, held)
         return Answer(True, tuple(stands))
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """All in one transaction; one that was told before changes nothing."""
+    async def settle(self, settlements: Sequence[Settlement], seed: Seed) -> None:
+        """All in one transaction; one that was told before changes nothing. A database forgets nothing."""
         try:
             async with self._sql.transaction() as tx:
                 await self._settle(tx, settlements)
