@@ -6,8 +6,8 @@ from datetime import tzinfo
 
 from holdfast.kernel.clock import Clock
 from holdfast.rooms.llm.engine.counting import Held
-from holdfast.rooms.llm.rules.counts import Count, Refusal, fits, hold, refusal, settle, turn, worst
-from holdfast.rooms.llm.rules.limits import ROLLING, ROLLING_S, Limit, Windows, period_of
+from holdfast.rooms.llm.rules.counts import EPSILON, Count, Refusal, fits, refusal, settle, turn, worst
+from holdfast.rooms.llm.rules.limits import REQUESTS, ROLLING, ROLLING_S, Limit, Windows, period_of
 
 
 class MemoryCounts:
@@ -42,7 +42,7 @@ class MemoryCounts:
         """Hold at once, or say which limit has no room; expired reservations are given back before that."""
         marks = self._see()
         asked = (tokens if tokens > 0 else 1, cost, 1)
-        counts, amounts = [], []
+        counts, amounts, begun = [], [], []
         for limit in limits:
             count = self._counts.get(limit.key)
             if count is None:
@@ -52,42 +52,47 @@ class MemoryCounts:
                 turn(count, limit, mark)
             amount = asked[limit.unit]
             # What costs nothing passes a limit on money, however full.
-            if amount and not fits(count, limit, amount):
+            if amount and count.used + count.held + amount > limit.amount + EPSILON:
                 if self.sweep():
                     return self.reserve(limits, tokens, cost, lease_s)
                 return self._refusal(limits, asked)
             counts.append(count)
             amounts.append(amount)
-        now = marks[ROLLING]
-        held = Held(limits, amounts, [count.mark for count in counts])
-        for count, limit, amount in zip(counts, limits, amounts, strict=True):
-            if limit.period == ROLLING:
-                hold(count, limit, amount)
+            begun.append(count.mark)
+        for at, count in enumerate(counts):
+            if limits[at].period == ROLLING:
+                count.used += amounts[at]
             else:
-                count.held += amount
-        held.expires = now + lease_s
+                count.held += amounts[at]
+        held = Held(limits, amounts, begun)
+        held.expires = marks[ROLLING] + lease_s
         held.live = True
         self._open[id(held)] = held
         return held
 
     def settle(self, held: Held, tokens: int, cost: int) -> None:
         """Charge what it came to; one that has expired meanwhile is charged all the same."""
-        if held.live:
+        live = held.live
+        if live:
             held.live = False
             del self._open[id(held)]
-            reserved = held.amounts
-        else:
-            reserved = [0] * len(held.limits)
+        spent = (tokens, cost)
         touched = self.touched
-        for limit, mark, kept, actual in zip(
-            held.limits, held.marks, reserved, held.actual(tokens, cost), strict=True
-        ):
+        for limit, mark, reserved in zip(held.limits, held.marks, held.amounts):  # noqa: B905 - hot, and one made them
             count = self._counts.get(limit.key)
             if count is None:
                 count = self._new(limit)
-            settle(count, limit, mark, kept, actual)
-            if touched is not None and actual and limit.period != ROLLING:
-                touched.add(limit.key)
+                count.mark = mark  # forgotten meanwhile: counted for the period in which it was reserved
+            # A request was made, whatever became of it.
+            actual = reserved if limit.unit == REQUESTS else spent[limit.unit]
+            if limit.period == ROLLING:
+                count.used = max(0.0, count.used + actual - (reserved if live else 0))
+            elif count.mark == mark:
+                if live:
+                    count.held -= reserved
+                count.used += actual
+                if touched is not None and actual:
+                    touched.add(limit.key)
 
     def bare(self, limits: Sequence[Limit]) -> Held:
         """A reservation of nothing in the periods that are now."""

@@ -22,6 +22,8 @@ from holdfast.rooms.llm.rules.prices import nanos_of
 EACH = "*"
 _REMEMBERED = 16_384
 
+Whole = Annotated[int, Meta(ge=0)]
+Dollars = Annotated[float, Meta(ge=0)]
 Period = Literal["minute", "hour", "day", "month", "rolling-minute"]
 
 
@@ -36,9 +38,9 @@ class BudgetSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Period, Meta(description="minute, hour, day, month of the team's time zone; or rolling-minute")
     ]
     id: Annotated[str, Meta(description='one of them; "*": each, unless it has a budget of its own')] = EACH
-    tokens: Annotated[int | None, Meta(ge=0, description="input and output tokens")] = None
-    cost: Annotated[float | None, Meta(ge=0, description="dollars")] = None
-    requests: Annotated[int | None, Meta(ge=0, description="calls")] = None
+    tokens: Annotated[Whole | None, Meta(description="input and output tokens")] = None
+    cost: Annotated[Dollars | None, Meta(description="dollars")] = None
+    requests: Annotated[Whole | None, Meta(description="calls")] = None
 
     def amounts(self) -> list[tuple[int, int]]:
         """(unit, amount) of each limit it sets."""

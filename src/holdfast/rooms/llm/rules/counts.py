@@ -41,14 +41,6 @@ def fits(count: Count, limit: Limit, amount: int) -> bool:
     return count.used + count.held + amount <= limit.amount + EPSILON
 
 
-def hold(count: Count, limit: Limit, amount: int) -> None:
-    """Reserve `amount`; of a rolling limit it is used at once, for it drains by itself."""
-    if limit.period == ROLLING:
-        count.used += amount
-    else:
-        count.held += amount
-
-
 def settle(count: Count, limit: Limit, mark: float, reserved: int, actual: int) -> None:
     """Use `actual` instead of what was reserved at `mark`; a period that is over is not charged any more."""
     if limit.period == ROLLING:

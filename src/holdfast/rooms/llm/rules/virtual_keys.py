@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.kernel.errors import BadInput
-from holdfast.rooms.llm.rules.budgets import BudgetSetting, Period
+from holdfast.rooms.llm.rules.budgets import BudgetSetting, Dollars, Period, Whole
 from holdfast.rooms.llm.rules.limits import MOST, PERIODS, REQUESTS, ROLLING, TOKENS, Limit, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.refusals import KeyDisabled, KeyExpired, ModelNotAllowed
@@ -36,8 +36,8 @@ class KeyBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a key may spend in a period: tokens, money, or both."""
 
     period: Period
-    tokens: Annotated[int | None, Meta(ge=0)] = None
-    cost: Annotated[float | None, Meta(ge=0)] = None
+    tokens: Whole | None = None
+    cost: Dollars | None = None
     """Dollars."""
 
 
@@ -50,9 +50,9 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     models: Annotated[tuple[Name, ...], Meta(max_length=100)] = ("*",)
     """Patterns of public model names: `gpt-*`."""
     budgets: Annotated[tuple[KeyBudget, ...], Meta(max_length=20)] = ()
-    requests_per_minute: Annotated[int | None, Meta(ge=1)] = None
-    tokens_per_minute: Annotated[int | None, Meta(ge=1)] = None
-    expires_in_s: Annotated[float | None, Meta(gt=0)] = None
+    requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    expires_in_s: Annotated[float, Meta(gt=0)] | None = None
 
 
 class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
