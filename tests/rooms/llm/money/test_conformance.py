@@ -1,10 +1,15 @@
 """One suite for every place where budgets may be counted."""
 
 import asyncio
+import random
+from datetime import UTC
 
 import pytest
 
-from holdfast.rooms.llm.rules.budgets import BudgetSetting
+from holdfast.ports.services import NoMeter
+from holdfast.rooms.llm.engine.budgets import Budgets
+from holdfast.rooms.llm.engine.memory_counts import MemoryCounts
+from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
 from holdfast.rooms.llm.rules.limits import REQUESTS, ROLLING, TOKENS, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.refusals import BudgetExceeded
@@ -174,6 +179,37 @@ async def test_any_user_name_has_a_budget_of_its_own(world, user):
 async def test_a_budget_of_nothing_lets_nothing_pass(world):
     budgets = world.process(BudgetSetting("user", "minute", tokens=0))
     assert not await tries(budgets, KIM, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_every_store_decides_as_memory_does(world, clock, seed):
+    rng = random.Random(seed)
+    settings = (
+        BudgetSetting("user", "month", tokens=500, cost=0.000_002),
+        BudgetSetting("tenant", "month", tokens=900),
+        BudgetSetting("everything", "month", requests=40),
+    )
+    there = [world.process(*settings) for _ in range(2)]
+    here = Budgets(Declared(settings), MemoryCounts(clock, UTC), NoMeter())
+    open_calls = []
+    for step in range(80):
+        payer = Payer(user=rng.choice(["김철수", "lee"]), tenant="서울")
+        tokens, cost = rng.randrange(150), rng.randrange(400)
+        move = rng.random()
+        if move < 0.6:
+            pair = []
+            for budgets in (here, rng.choice(there)):
+                pair += await tries(budgets, payer, tokens, cost=cost) or [None]
+            assert (pair[0] is None) == (pair[1] is None), (step, payer, tokens, cost)
+            if pair[0] is not None:
+                open_calls.append(pair)
+        elif move < 0.65:
+            here.spend(payer, tokens=tokens, cost=cost)
+            there[0].spend(payer, tokens=tokens, cost=cost)
+        elif open_calls:
+            for reservation in open_calls.pop(rng.randrange(len(open_calls))):
+                reservation.settle(tokens // 2, cost // 2) if move < 0.9 else reservation.refund()
+        await world.settled()
 
 
 async def test_a_caller_that_leaves_while_it_asks_holds_nothing(world):
