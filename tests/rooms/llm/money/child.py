@@ -15,7 +15,7 @@ from holdfast.rooms.llm.engine.budgets import Budgets
 from holdfast.rooms.llm.engine.shared_counts import SharedCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.refusals import BudgetExceeded
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
 from holdfast.rooms.llm.store.budgets_sql import SqlBudgets
 from holdfast.stores.config import Config as DatabaseConfig

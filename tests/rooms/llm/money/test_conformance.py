@@ -12,7 +12,7 @@ from holdfast.rooms.llm.engine.memory_counts import MemoryCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
 from holdfast.rooms.llm.rules.limits import REQUESTS, ROLLING, TOKENS, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.refusals import BudgetExceeded
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 
 KIM = Payer(tenant="서울", user="김철수", model="gpt-4o")
 DAILY = BudgetSetting("user", "month", tokens=100)

@@ -11,7 +11,7 @@ from holdfast.kernel.errors import BadInput, Unavailable
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.llm.engine.virtual_keys import VirtualKeys
 from holdfast.rooms.llm.rules.limits import COST, DAY, MONTH, REQUESTS, ROLLING, TOKENS
-from holdfast.rooms.llm.rules.refusals import (
+from holdfast.rooms.llm.rules.denials import (
     KeyDisabled,
     KeyExpired,
     ModelNotAllowed,

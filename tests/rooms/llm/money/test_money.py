@@ -21,7 +21,7 @@ from holdfast.rooms.llm.rules.ledger import Entry
 from holdfast.rooms.llm.rules.money_settings import MoneySettings
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.prices import Tokens, cost_of
-from holdfast.rooms.llm.rules.refusals import BudgetExceeded
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.rules.virtual_keys import KeyBudget, NewKey
 from tests.rooms.llm.money.conftest import NOON, opened
 

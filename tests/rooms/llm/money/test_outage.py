@@ -12,7 +12,7 @@ from holdfast.rooms.llm.engine.shared_counts import SharedCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
 from holdfast.rooms.llm.rules.limits import ROLLING, TOKENS, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.refusals import BudgetExceeded
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
 from holdfast.stores.open import open_shared
 from holdfast.stores.redis.config import Config as SharedConfig

@@ -14,7 +14,7 @@ from holdfast.kernel.errors import Unavailable
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import Meter
 from holdfast.ports.shared import Shared, SharedRefused
-from holdfast.rooms.llm.rules.refusals import KeyDisabled, KeyExpired, NoSuchKey, UnknownKey
+from holdfast.rooms.llm.rules.denials import KeyDisabled, KeyExpired, NoSuchKey, UnknownKey
 from holdfast.rooms.llm.rules.virtual_keys import (
     SHOWN,
     Admitted,
