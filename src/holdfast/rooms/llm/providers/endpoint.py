@@ -43,11 +43,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What Anthropic is told when the request says nothing: it must be told."""
 
 
-class Chunks(Protocol):
-    """One stream, translated: events in, chunks in OpenAI's shape out."""
-
-    over: bool
-    """Whether the provider has said that nothing follows."""
+class Ended(Protocol):
+    """How far a stream has come."""
 
     @property
     def finished(self) -> bool:
@@ -58,6 +55,13 @@ class Chunks(Protocol):
     def begun(self) -> bool:
         """Whether anything of an answer has come."""
         ...
+
+
+class Chunks(Ended, Protocol):
+    """One stream, translated: events in, chunks in OpenAI's shape out."""
+
+    over: bool
+    """Whether the provider has said that nothing follows."""
 
     def take(self, event: Event) -> Iterable[Body] | None:
         """The chunks of one event; None when it is malformed. Raises ErrorInside."""
@@ -144,7 +148,7 @@ class Endpoint:
                         break
                 if not data or chunks.over:
                     break
-            _complete(chunks)
+            complete(chunks)
             await opened.finish()
         except ErrorInside as inside:
             raise self.inside(inside.error, opened.headers, asked, key) from None
@@ -185,7 +189,8 @@ class Endpoint:
         return b"".join(parts)
 
 
-def _complete(chunks: Chunks) -> None:
+def complete(chunks: Ended) -> None:
+    """A stream has ended: raise unless every choice has."""
     if chunks.finished:
         return
     if not chunks.begun:

@@ -120,7 +120,8 @@ class AnthropicChunks:
         found = read(event)
         if found is None:
             return None
-        index = found.get("index", 0)
+        index = found.get("index")
+        index = index if isinstance(index, int) else 0
         match found.get("type"):
             case "message_start":
                 return self._start(found.get("message"))

@@ -40,12 +40,12 @@ class OpenAIChunks:
             self.over = True
             return ()
         chunk = read(event)
-        if chunk is None or not self._counted(chunk):
+        if chunk is None or not self.count(chunk):
             return None
-        self.begun = True
         return (chunk,)
 
-    def _counted(self, chunk: dict[str, Any]) -> bool:
+    def count(self, chunk: dict[str, Any]) -> bool:
+        """Whether this object is a chunk; if so, its choices are counted."""
         choices = chunk.get("choices")
         if choices is None:
             choices = []
@@ -55,6 +55,7 @@ class OpenAIChunks:
             isinstance(choice, dict) and isinstance(choice.get("index", 0), int) for choice in choices
         ):
             return False
+        self.begun = True
         for choice in choices:
             index = choice.get("index", 0)
             self._begun.add(index)

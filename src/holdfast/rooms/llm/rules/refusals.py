@@ -275,7 +275,7 @@ def _repeats(line: str, prompt: Iterable[str]) -> bool:
 def texts_of(body: Mapping[str, Any]) -> list[str]:
     """What people have written into a request: messages, inputs and prompts, at most two levels of parts."""
     found: list[str] = []
-    for name in ("messages", "input", "prompt"):
+    for name in ("system", "messages", "input", "prompt"):
         _gather(body.get(name), found, 6)
     return found
 
