@@ -21,7 +21,7 @@ from holdfast.kernel.config import ROOT, Settings, load_settings
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.room import Room
 
-ROOMS = ("telemetry", "resilience", "cache", "limits", "recommend", "faults", "health", "console")
+ROOMS = ("telemetry", "resilience", "cache", "limits", "llm", "recommend", "faults", "health", "console")
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 
 
@@ -46,7 +46,7 @@ def _resilience(ground: Ground) -> Room:
     from holdfast.rooms.resilience.room import Config, ResilienceRoom
 
     config = ground.settings.section("resilience", Config)
-    return ResilienceRoom(
+    room = ResilienceRoom(
         config,
         clock=ground.clock,
         meter=ground.meter,
@@ -56,6 +56,8 @@ def _resilience(ground: Ground) -> Room:
         sql=ground.sql if config.shares and ground.shared is None else None,
         rng=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
     )
+    ground.guards = room.guards
+    return room
 
 
 def _cache(ground: Ground) -> Room:
@@ -89,6 +91,31 @@ def _limits(ground: Ground) -> Room:
     )
     if config.enabled or config.shedding.enabled:
         ground.admission = room.admission
+    return room
+
+
+def _llm(ground: Ground) -> Room:
+    from holdfast.rooms.llm.room import Config, LlmRoom
+    from holdfast.rooms.llm.rules.virtual_keys import PREFIX
+
+    _require("llm", "httptools")
+    room = LlmRoom(
+        ground.settings.section("llm", Config),
+        clock=ground.clock,
+        ids=ground.ids,
+        meter=ground.meter,
+        log=ground.log,
+        supervisor=ground.supervisor,
+        guards=ground.guards,
+        cache=ground.cache,
+        sql=ground.sql,
+        shared=ground.shared,
+        nodes=ground.workers,
+        production=ground.root.environment == "production",
+        rng=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
+    )
+    ground.model = room.model
+    ground.credentials = (*ground.credentials, PREFIX.encode())
     return room
 
 
@@ -139,6 +166,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "resilience": _resilience,
     "cache": _cache,
     "limits": _limits,
+    "llm": _llm,
     "recommend": _recommend,
     "faults": _faults,
     "health": _health,

@@ -16,9 +16,9 @@ from msgspec import Meta
 
 from holdfast.kernel.errors import BadInput
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Dollars, Period, Whole
+from holdfast.rooms.llm.rules.denials import KeyDisabled, KeyExpired, ModelNotAllowed
 from holdfast.rooms.llm.rules.limits import MOST, PERIODS, REQUESTS, ROLLING, TOKENS, Limit, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.denials import KeyDisabled, KeyExpired, ModelNotAllowed
 
 PREFIX = "hf-"
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
