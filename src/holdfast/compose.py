@@ -21,7 +21,7 @@ from holdfast.kernel.config import ROOT, Settings, load_settings
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.room import Room
 
-ROOMS = ("telemetry", "resilience", "cache", "limits", "recommend", "health", "console")
+ROOMS = ("telemetry", "resilience", "cache", "limits", "recommend", "conversations", "health", "console")
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 
 
@@ -109,6 +109,19 @@ def _recommend(ground: Ground) -> Room:
     )
 
 
+def _conversations(ground: Ground) -> Room:
+    from holdfast.rooms.conversations.room import Config, ConversationsRoom
+
+    return ConversationsRoom(
+        ground.settings.section("conversations", Config),
+        sql=ground.sql,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        model=ground.model,
+    )
+
+
 def _health(ground: Ground) -> Room:
     from holdfast.rooms.health.room import Config, HealthRoom
 
@@ -134,6 +147,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "cache": _cache,
     "limits": _limits,
     "recommend": _recommend,
+    "conversations": _conversations,
     "health": _health,
     "console": _console,
 }

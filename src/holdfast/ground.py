@@ -17,6 +17,7 @@ from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Check, Finding, Migration, Room
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import Cache, NoCache
+from holdfast.ports.model import Model, NoModel
 from holdfast.ports.services import Admission, EventLog, Meter, NoEventLog, NoMeter
 from holdfast.ports.shared import Shared
 from holdfast.ports.storage import Sql
@@ -107,6 +108,7 @@ class Ground:
         self.log: EventLog = NoEventLog()
         self.meter: Meter = NoMeter()
         self.cache: Cache = NoCache()
+        self.model: Model = NoModel()
         self.admission: Admission | None = None
         self.rooms: dict[str, Room] = {}
         self.skipped: dict[str, str] = {}
