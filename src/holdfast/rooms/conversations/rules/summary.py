@@ -16,7 +16,7 @@ Summary = tuple[str, ...]
 
 SENTENCE_BYTES = 160
 _OF_USER, _OF_ANSWER = 2, 1
-_TELLING, _TELLING_ANSWER = 0.5, 1.5
+_TELLING, _TELLING_ANSWER, _ANY = 0.5, 1.5, -1.9
 _LIKE = 0.7
 """Share of common terms from which two sentences say the same."""
 
@@ -37,7 +37,7 @@ def fold(summary: Sequence[str], user: str, answer: str, limit: int) -> Summary:
 
 def said(user: str) -> list[str]:
     """What a message adds: facts first; of one that states none its best sentence, unless it is chatter."""
-    return _strongest(user, _OF_USER, _TELLING) or _strongest(user, 1, -1.0)
+    return _strongest(user, _OF_USER, _TELLING) or _strongest(user, 1, _ANY)
 
 
 def told(answer: str) -> list[str]:
