@@ -21,7 +21,18 @@ from holdfast.kernel.config import ROOT, Settings, load_settings
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.room import Room
 
-ROOMS = ("telemetry", "resilience", "cache", "limits", "llm", "recommend", "faults", "health", "console")
+ROOMS = (
+    "telemetry",
+    "resilience",
+    "cache",
+    "limits",
+    "llm",
+    "recommend",
+    "conversations",
+    "faults",
+    "health",
+    "console",
+)
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 
 
@@ -142,6 +153,19 @@ def _faults(ground: Ground) -> Room:
     return FaultsRoom(ground.settings.section("faults", Config), clock=ground.clock)
 
 
+def _conversations(ground: Ground) -> Room:
+    from holdfast.rooms.conversations.room import Config, ConversationsRoom
+
+    return ConversationsRoom(
+        ground.settings.section("conversations", Config),
+        sql=ground.sql,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        model=ground.model,
+    )
+
+
 def _health(ground: Ground) -> Room:
     from holdfast.rooms.health.room import Config, HealthRoom
 
@@ -168,6 +192,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "limits": _limits,
     "llm": _llm,
     "recommend": _recommend,
+    "conversations": _conversations,
     "faults": _faults,
     "health": _health,
     "console": _console,
