@@ -58,7 +58,7 @@ async def opened(url):
     config = DatabaseConfig(deadline_s=30.0, busy_timeout_s=30.0)
     database = open_sql(url, Path(sys.argv[2]), SystemClock(), config)
     await database.start()
-    return SqlBudgets(database, SystemClock.wall)
+    return SqlBudgets(database, SystemClock.wall, patience_s=30.0)
 
 
 async def main():

@@ -147,3 +147,27 @@ async def test_a_poisoned_count_does_not_stop_the_others(own_redis, nodes):
     assert await other.passes(101, Payer(user="이영희")) is None
     assert await other.passes(10) is not None, "by the share of this process"
     assert not one.counts.is_away
+
+
+async def test_a_reservation_is_remembered_as_long_as_what_it_holds(own_redis, nodes):
+    held = await nodes[0].passes(10)
+    record = f"hfm{{m}}r:{held._held.id}"
+    ttl_ms = own_redis.ask("PTTL", record)
+    assert ttl_ms >= own_redis.ask("PTTL", "hfm{m}c:user:month:tokens:김철수") - 1_000
+    held.settle(10)
+    await until(lambda: not nodes[0].counts.owed)
+    assert own_redis.ask("GET", record) == b"done"
+    assert own_redis.ask("ZCARD", "hfm{m}leases") == 0
+
+
+async def test_decisions_without_the_store_are_forgotten_once_they_are_told(own_redis, nodes):
+    one, _ = nodes
+    own_redis.pause()
+    blip = await one.passes(300)
+    own_redis.resume()
+    blip.settle(300)
+    await until(lambda: one.shared.is_up)
+    await one.counts.beat()
+    await until(lambda: not one.counts.owed and not one.counts.is_away)
+    await gone(own_redis, nodes)
+    assert await one.passes(350) is not None, "half of 700: the 300 are not counted twice"
