@@ -14,6 +14,7 @@ from holdfast.rooms.llm.rules.limits import ROLLING, TOKENS, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.refusals import BudgetExceeded
 from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
+from holdfast.rooms.llm.store.budgets_sql import SqlBudgets
 from holdfast.stores.open import open_shared
 from holdfast.stores.redis.config import Config as SharedConfig
 from tests.rooms.llm.money.conftest import until
@@ -171,3 +172,29 @@ async def test_decisions_without_the_store_are_forgotten_once_they_are_told(own_
     await until(lambda: not one.counts.owed and not one.counts.is_away)
     await gone(own_redis, nodes)
     assert await one.passes(350) is not None, "half of 700: the 300 are not counted twice"
+
+
+async def test_a_database_that_goes_away_is_made_up_for_when_it_is_back(sqlite, clock):
+    new_id = IdSource().span_id
+    processes = [SharedCounts(SqlBudgets(sqlite, clock.wall, nodes=2), clock, UTC, new_id) for _ in range(2)]
+    one, other = (Budgets(Declared((MONTHLY,)), counts, NoMeter()) for counts in processes)
+    for counts in processes:
+        await counts.beat()
+    open_call = await one.reserve(KIM, tokens=400)
+    await sqlite.stop()
+    alone = await one.reserve(KIM, tokens=300)
+    with pytest.raises(BudgetExceeded):
+        await one.reserve(KIM, tokens=1)
+    open_call.settle(100)
+    alone.settle(300)
+    assert processes[0].is_away
+    assert processes[0].owed == 2
+    await sqlite.start()
+    for counts in processes:
+        await counts.beat()
+    await until(lambda: not processes[0].owed and not processes[0].is_away)
+    with pytest.raises(BudgetExceeded):
+        await other.reserve(KIM, tokens=601)
+    assert await other.reserve(KIM, tokens=600)
+    for counts in processes:
+        await counts.stop()
