@@ -6,15 +6,9 @@ import pytest
 
 from holdfast.kernel.errors import BadInput, Malformed, NotFound, Unauthorized
 from holdfast.ports.model import ModelFailed, ModelTimedOut
+from holdfast.rooms.llm.engine.telling import CutOff, Silent, broken_off, problem_of
 from holdfast.rooms.llm.rules.failures import POLICIES, Kind, ProviderFailed
-from holdfast.rooms.llm.rules.problems import (
-    CutOff,
-    Silent,
-    broken_off,
-    in_openai_shape,
-    problem_of,
-    unknown_model,
-)
+from holdfast.rooms.llm.rules.problems import in_openai_shape, unknown_model
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -27,13 +27,14 @@ from holdfast.rooms.llm.engine.flights import Flight, Flights
 from holdfast.rooms.llm.engine.meaning import Meaning
 from holdfast.rooms.llm.engine.paths import Path, Paths
 from holdfast.rooms.llm.engine.streaming import Replay, Streamed
+from holdfast.rooms.llm.engine.telling import broken_off, too_late
 from holdfast.rooms.llm.engine.tries import Attempt, Tries
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request
 from holdfast.rooms.llm.rules.assembly import Assembly
 from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.rules.failures import ProviderFailed
 from holdfast.rooms.llm.rules.keys import is_cacheable, is_storable, request_key
-from holdfast.rooms.llm.rules.problems import broken_off, too_late, unknown_model
+from holdfast.rooms.llm.rules.problems import unknown_model
 from holdfast.rooms.llm.rules.settings import EXTRACTIVE, Config
 
 Air = Flight[Answered, Body]

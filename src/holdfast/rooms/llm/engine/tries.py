@@ -12,8 +12,8 @@ from holdfast.kernel.guard.testing import MODE
 from holdfast.ports.model import ModelTimedOut
 from holdfast.rooms.llm.engine.attempts import Limits
 from holdfast.rooms.llm.engine.paths import Path
+from holdfast.rooms.llm.engine.telling import problem_of
 from holdfast.rooms.llm.rules.failures import ProviderFailed
-from holdfast.rooms.llm.rules.problems import problem_of
 from holdfast.rooms.llm.rules.routing import (
     NOTHING,
     Standing,
