@@ -249,7 +249,8 @@ async def test_what_may_be_embedded(model, given, count):
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"input": []}, {"input": 3}, {"input": [None]}, {"input": ["a"] * 3_000}, {"input": "a", "dimensions": 63},
+    [{}, {"input": []}, {"input": 3}, {"input": [None]}, {"input": ["a"] * 3_000},
+     {"input": "a", "dimensions": 63},
      {"input": "a", "dimensions": 4_096}, {"input": "a", "dimensions": "x"}],
 )  # fmt: skip
 async def test_what_may_not(model, body):

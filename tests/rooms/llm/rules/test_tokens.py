@@ -1,4 +1,4 @@
-"""Token estimates against true counts, and what a calibration learns."""
+"""Token estimates against true counts (of o200k_base), and what a calibration learns."""
 
 import pytest
 from hypothesis import given
@@ -46,7 +46,7 @@ from holdfast.rooms.llm.rules.tokens import (
         ("😀🎉🚀 정말 좋아요!", 9),
     ],
 )
-def test_an_estimate_is_near_the_true_count_of_o200k_base(text, true):
+def test_an_estimate_is_near_the_true_count(text, true):
     assert 0.7 * true <= text_tokens(text) <= 1.35 * true
 
 

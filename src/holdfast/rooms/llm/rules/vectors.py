@@ -2,8 +2,9 @@
 
 2-, 3- and 4-grams of each word with its edges marked, each hashed to a place and a sign (the hashing
 trick), damped counts, length 1. Words that share a stem, Korean words with other particles, typing errors
-stay near. It knows spelling, not meaning: of 964 KorQuAD paragraphs the right one is nearest for 65 % of
-the questions (1,024 dimensions), opposites that share their words are near, and a translation is not.
+stay near. It knows spelling, not meaning: of 964 KorQuAD paragraphs the right one is nearest for 64 % of the
+questions at 512 dimensions, 74 % at 1,024 (a third of the questions, measured here; BM25 finds 90 %);
+opposites that share their words are near, and a translation is not.
 """
 
 import math

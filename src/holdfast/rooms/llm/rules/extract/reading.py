@@ -34,7 +34,7 @@ _SUMMARY = re.compile(
 )
 
 _SUMMARY_FIRST = re.compile(
-    r"(?=[^:：\n]*(?:요약|summar|tl;?\s?dr))[^:：\n]{1,200}[:：](?=\s*\S)", re.IGNORECASE
+    r"(?=[^:：\n]{0,200}(?:요약|summar|tl;?\s?dr))[^:：\n]{1,200}[:：](?=\s*\S)", re.IGNORECASE
 )
 
 

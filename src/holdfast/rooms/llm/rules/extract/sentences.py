@@ -10,6 +10,9 @@ from collections.abc import Iterator
 MAX_SENTENCE = 600
 """Characters; what runs on longer (a table, a log, text without full stops) is cut at white space."""
 
+REACH = 4 * MAX_SENTENCE
+"""How far a sentence's end is looked for: a text without any must not be searched again and again."""
+
 _CLOSERS = "\"'”’»」』】)\\]}〉》"
 _BOUNDARY = re.compile(
     rf"(?P<end>[.!?…]+[{_CLOSERS}]*)(?=\s|$)"  # English and Korean: a stop, then space
@@ -40,13 +43,27 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
     """The same one by one, for a text that is too long to be read at once."""
-    begin = 0
-    for match in _BOUNDARY.finditer(text):
-        if match.lastgroup == "end" and _goes_on(text, begin, match):
+    begin = at = 0
+    while at < len(text):
+        edge = begin + REACH
+        match = _BOUNDARY.search(text, at, edge)
+        if match is not None and match.end() == edge:  # what follows it was out of sight
+            match = _BOUNDARY.search(text, match.start(), edge + REACH)
+        if match is None:
+            end = _cut(text, begin, edge) if edge < len(text) else len(text)
+        elif match.lastgroup == "end" and _goes_on(text, begin, match):
+            at = match.end()
             continue
-        yield from _pieces(text, begin, match.end())
-        begin = match.end()
+        else:
+            end = match.end()
+        yield from _pieces(text, begin, end)
+        begin = at = end
     yield from _pieces(text, begin, len(text))
+
+
+def _cut(text: str, begin: int, end: int) -> int:
+    """The last white space of the span, or its end where there is none."""
+    return max(text.rfind(" ", begin + 1, end), text.rfind("\t", begin + 1, end)) + 1 or end
 
 
 def _goes_on(text: str, begin: int, match: re.Match[str]) -> bool:
@@ -70,11 +87,7 @@ def _pieces(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
     while begin < end and text[end - 1].isspace():
         end -= 1
     while end - begin > MAX_SENTENCE:
-        cut = max(
-            text.rfind(" ", begin + 1, begin + MAX_SENTENCE),
-            text.rfind("\t", begin + 1, begin + MAX_SENTENCE),
-        )
-        cut = cut if cut > begin else begin + MAX_SENTENCE
+        cut = _cut(text, begin, begin + MAX_SENTENCE)
         kept = len(text[begin:cut].rstrip())
         yield begin, begin + kept
         begin = cut
