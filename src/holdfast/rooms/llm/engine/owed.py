@@ -20,9 +20,10 @@ class Owed:
         self._most = most
         self._queue: deque[Settlement] = deque()
         self._sums: dict[tuple[str, int], Use] = {}
+        self._under_way: list[Settlement] = []
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self._sums)
+        return len(self._under_way) + len(self._queue) + len(self._sums)
 
     def tell(self, settlement: Settlement) -> None:
         """A settlement of a reservation that the store may know."""
@@ -41,12 +42,14 @@ class Owed:
 
     def batch(self) -> Sequence[Settlement]:
         """The next to tell. They stay until `told`, under the same ids, so that telling twice is harmless."""
-        if not self._queue and self._sums:
+        if not self._under_way:
+            self._under_way = [self._queue.popleft() for _ in range(min(_AT_ONCE, len(self._queue)))]
+        if not self._under_way and self._sums:
             places = list(self._sums)[:_AT_ONCE]
-            self._queue.append(Settlement(self._new_id(), tuple(self._sums.pop(place) for place in places)))
-        return [self._queue[at] for at in range(min(_AT_ONCE, len(self._queue)))]
+            uses = tuple(self._sums.pop(place) for place in places)
+            self._under_way = [Settlement(self._new_id(), uses)]
+        return self._under_way
 
-    def told(self, number: int) -> None:
-        """The first `number` have been told."""
-        for _ in range(number):
-            self._queue.popleft()
+    def told(self) -> None:
+        """The batch has been told."""
+        self._under_way = []

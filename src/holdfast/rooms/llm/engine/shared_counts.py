@@ -200,21 +200,25 @@ class SharedCounts:
             except Unavailable:
                 return
             except SharedRefused:
-                await self._one_by_one(batch)
-            self._owed.told(len(batch))
+                if not await self._one_by_one(batch):
+                    return
+            self._owed.told()
             self._heard(batch)
         if self._store.is_up:  # all is told: what was decided alone is part of what the store knows
             self.is_away = False
             self._local.clear()
 
-    async def _one_by_one(self, batch: Sequence[Settlement]) -> None:
-        """One that the store refuses to take (a poisoned key) must not hold up the rest."""
+    async def _one_by_one(self, batch: Sequence[Settlement]) -> bool:
+        """One that the store refuses (a poisoned key) must not hold up the rest. False: it is away."""
         for settlement in batch:
             try:
                 await self._store.settle([settlement], self._seed)
             except SharedRefused as error:
                 self.dropped += 1
                 logger.warning("the shared store refused a settlement of a budget: %s", error)
+            except Unavailable:
+                return False
+        return True
 
     # -- without it ----------------------------------------------------------------------------------
 
