@@ -253,9 +253,9 @@ async def test_the_limit_of_the_first_byte_does_not_end_a_body_that_drips(opened
 
     over = asyncio.Event()
     async with Upstream(play) as upstream:
-        transport = opened(upstream.url, first_byte_s=SHORT)
+        transport = opened(upstream.url, first_byte_s=0.5)
         answer = await transport.stream("/chat", FIELDS, b"{}")
-        asyncio.get_running_loop().call_later(3 * SHORT, over.set)
+        asyncio.get_running_loop().call_later(0.8, over.set)
         assert await whole(answer) == b"x" * 20
         await transport.close()
 
