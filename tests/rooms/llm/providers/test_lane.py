@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from holdfast.rooms.llm.providers import lane as lane_module
 from holdfast.rooms.llm.providers.lane import Lane
 from holdfast.rooms.llm.providers.transport import Limits
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
@@ -146,7 +147,9 @@ async def test_a_finished_stream_gives_its_connection_back_when_its_end_comes():
 
 
 @pytest.mark.parametrize("more", [b"", chunk(b"x" * 200_000)])
-async def test_a_finished_stream_that_does_not_end_is_closed(more):
+async def test_a_finished_stream_that_does_not_end_is_closed(more, monkeypatch):
+    monkeypatch.setattr(lane_module, "DRAIN_S", SHORT)
+
     async def play(peer, request):
         await peer.send(chunked(b"data: [DONE]\n\n", end=b""))
         await until(lambda: done)
