@@ -208,6 +208,32 @@ async def test_one_that_leaves_as_it_is_given_a_connection_hands_it_on():
         await ours.close()
 
 
+async def test_one_that_is_cancelled_in_the_moment_it_is_given_a_connection_hands_it_on():
+    async def play(peer, request):
+        await until(lambda: go)
+        await peer.send(plain(request.body))
+        return True
+
+    go = []
+    async with Upstream(play) as upstream:
+        ours = lane(upstream, max_connections=1)
+        first, second, third = (asyncio.create_task(ours.post("/chat", FIELDS, b"%d" % i)) for i in range(3))
+        await until(lambda: upstream.requests and len(ours._waiting) == 2)
+        release = ours.release
+
+        def released(wire):
+            release(wire)
+            second.cancel()
+
+        ours.release = released
+        go.append(True)
+        assert (await third).body == b"2"
+        assert first.result().body == b"0"
+        assert second.cancelled()
+        await ours.close()
+    assert len(upstream.peers) == 1
+
+
 async def test_a_failed_connection_gives_its_place_to_who_waits():
     server = Upstream(always(plain(b"{}")))
     async with server as upstream:
