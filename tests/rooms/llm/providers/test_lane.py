@@ -1,9 +1,11 @@
 """What the lane does beyond what every transport does: the pool, kept connections, draining."""
 
 import asyncio
+import random
 
 import pytest
 
+from holdfast.rooms.llm.providers import lane as lane_module
 from holdfast.rooms.llm.providers.lane import Lane
 from holdfast.rooms.llm.providers.transport import Limits
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
@@ -110,7 +112,7 @@ async def test_what_the_peer_says_of_keeping_is_believed(said, kept):
     async with Upstream(
         always(plain(b"{}", "200 OK", "application/json", f"keep-alive: {said}"))
     ) as upstream:
-        ours = lane(upstream, first_byte_s=0.05)
+        ours = lane(upstream)
         await ours.post("/chat", FIELDS, b"{}")
         if kept:
             await ours.post("/chat", FIELDS, b"{}")
@@ -145,7 +147,9 @@ async def test_a_finished_stream_gives_its_connection_back_when_its_end_comes():
 
 
 @pytest.mark.parametrize("more", [b"", chunk(b"x" * 200_000)])
-async def test_a_finished_stream_that_does_not_end_is_closed(more):
+async def test_a_finished_stream_that_does_not_end_is_closed(more, monkeypatch):
+    monkeypatch.setattr(lane_module, "DRAIN_S", SHORT)
+
     async def play(peer, request):
         await peer.send(chunked(b"data: [DONE]\n\n", end=b""))
         await until(lambda: done)
@@ -204,6 +208,32 @@ async def test_one_that_leaves_as_it_is_given_a_connection_hands_it_on():
         await ours.close()
 
 
+async def test_one_that_is_cancelled_in_the_moment_it_is_given_a_connection_hands_it_on():
+    async def play(peer, request):
+        await until(lambda: go)
+        await peer.send(plain(request.body))
+        return True
+
+    go = []
+    async with Upstream(play) as upstream:
+        ours = lane(upstream, max_connections=1)
+        first, second, third = (asyncio.create_task(ours.post("/chat", FIELDS, b"%d" % i)) for i in range(3))
+        await until(lambda: upstream.requests and len(ours._waiting) == 2)
+        release = ours.release
+
+        def released(wire):
+            release(wire)
+            second.cancel()
+
+        ours.release = released
+        go.append(True)
+        assert (await third).body == b"2"
+        assert first.result().body == b"0"
+        assert second.cancelled()
+        await ours.close()
+    assert len(upstream.peers) == 1
+
+
 async def test_a_failed_connection_gives_its_place_to_who_waits():
     server = Upstream(always(plain(b"{}")))
     async with server as upstream:
@@ -215,6 +245,56 @@ async def test_a_failed_connection_gives_its_place_to_who_waits():
     assert {outcome.code for outcome in outcomes} == {"refused"}
     assert len(ours) == 0
     await ours.close()
+
+
+async def test_whatever_happens_no_place_is_lost():
+    rng = random.Random(7)
+
+    async def play(peer, request):
+        await asyncio.sleep(0)
+        match request.body:
+            case b"reset":
+                peer.reset()
+            case b"cut":
+                await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n123")
+            case b"garbage":
+                await peer.send(b"what?\r\n\r\n")
+            case b"close":
+                await peer.send(plain(b"close", "200 OK", "text/plain", "connection: close"))
+            case body:
+                await peer.send(chunked(body))
+                return True
+        return False
+
+    async def call(body, turns):
+        if turns % 2:
+            return await ours.post("/chat", FIELDS, body)
+        stream = await ours.stream("/chat", FIELDS, body)
+        if turns % 3:
+            await stream.read()
+        await (stream.finish() if turns % 4 else stream.aclose())
+        return None
+
+    async def cancelled_after(body, turns):
+        task = asyncio.create_task(call(body, turns))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if turns % 5 == 0:
+            task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception() is None or isinstance(task.exception(), ProviderFailed)
+
+    async with Upstream(play) as upstream:
+        ours = lane(upstream, max_connections=6, max_idle=3)
+        kinds = [b"fine", b"fine", b"fine", b"reset", b"cut", b"garbage", b"close"]
+        await asyncio.gather(*(cancelled_after(rng.choice(kinds), rng.randrange(40)) for _ in range(600)))
+        await until(lambda: not ours._busy)
+        assert len(ours) <= 3
+        assert not ours._waiting
+        answers = await asyncio.gather(*(ours.post("/chat", FIELDS, b"fine") for _ in range(60)))
+        assert {answer.body for answer in answers} == {b"fine"}
+        await ours.close()
+        await until(lambda: len(ours) == 0)
 
 
 async def test_closing_tells_those_in_flight_and_those_in_line():

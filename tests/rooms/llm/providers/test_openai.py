@@ -14,16 +14,8 @@ from holdfast.rooms.llm.providers.openai import OpenAIProvider
 from holdfast.rooms.llm.providers.transport import Limits
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
 
+from .speech import ANSWER, BODY, KEY, WHOLE, delta, sse, vectors, words
 from .upstream import Upstream, always, chunk, chunked, plain
-
-KEY = "sk-test-0123456789"
-BODY = {"model": "m", "messages": [{"role": "user", "content": "프랑스의 수도는 어디인가요?"}]}
-ANSWER = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "파리"}, "finish_reason": "stop"}],
-    "usage": {"total_tokens": 3},
-}
 
 
 def provider(upstream, *, path="", first_byte_s=10.0, **options):
@@ -55,28 +47,6 @@ async def stream(upstream, body=BODY, into=None, **options):
     finally:
         await made.close()
     return found
-
-
-def words(found):
-    return "".join(c["delta"].get("content", "") for each in found for c in each["choices"])
-
-
-def delta(content=None, finish=None, index=0, **more):
-    made = {} if content is None else {"content": content}
-    return {"id": "x", "choices": [{"index": index, "delta": made, "finish_reason": finish}], **more}
-
-
-def sse(*values):
-    texts = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in values]
-    return b"".join(b"data: %b\n\n" % text for text in texts)
-
-
-WHOLE = (
-    delta("파"),
-    delta("리"),
-    delta(finish="stop"),
-    {"id": "x", "choices": [], "usage": {"total_tokens": 3}},
-)
 
 
 async def test_a_chat_comes_back_as_it_was_sent_and_the_body_arrives_unchanged():
@@ -297,11 +267,6 @@ async def test_a_client_that_leaves_stops_the_upstream(how):
                 await waiting
         await upstream.peers[0].gone.wait()
         await made.close()
-
-
-def vectors(*rows):
-    data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
-    return plain(json.dumps({"object": "list", "data": data}).encode())
 
 
 async def embed(upstream, body, **options):

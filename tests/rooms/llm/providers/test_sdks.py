@@ -18,7 +18,7 @@ from holdfast.rooms.llm.providers.openai_sdk import OpenAISdkProvider
 from holdfast.rooms.llm.providers.transport import Limits
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
 
-from .test_openai import ANSWER, BODY, KEY, WHOLE, sse, vectors, words
+from .speech import ANSWER, BODY, KEY, WHOLE, sse, vectors, words
 from .upstream import Upstream, always, chunked, plain
 
 SLOW_DOWN = plain(

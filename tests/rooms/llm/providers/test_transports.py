@@ -73,7 +73,7 @@ def test_what_is_not_installed_is_named(name, monkeypatch):
         "http://x/ y",
     ],
 )
-def test_a_base_url_that_is_none(url):
+def test_an_address_that_is_none(url):
     with pytest.raises(Misconfigured):
         origin(url)
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.kernel.codec import clean_text
 from holdfast.rooms.llm.rules.bodies import cleaned, decoded, encoded
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
 
@@ -16,6 +17,11 @@ ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=[]))
 def test_any_text_can_be_written_and_read(body):
     assert decoded(encoded(body)) == cleaned(body)
     assert decoded(json.dumps(body).encode()) == cleaned(json.loads(json.dumps(body)))
+
+
+@given(ANY_TEXT)
+def test_text_is_cleaned_by_the_one_rule_there_is(text):
+    assert cleaned([text]) == [clean_text(text)]
 
 
 def test_nul_and_large_prompts_are_ordinary():

@@ -40,7 +40,6 @@ def test_a_choice_that_was_not_asked_for_has_to_end_too():
 @pytest.mark.parametrize(
     "value",
     [
-        b"",
         b"{",
         b"[]",
         b"1",
@@ -55,6 +54,13 @@ def test_a_choice_that_was_not_asked_for_has_to_end_too():
 def test_what_is_no_chunk_is_told_apart(value):
     chunks = OpenAIChunks()
     assert chunks.take(event(value)) is None
+    assert not chunks.begun
+
+
+@pytest.mark.parametrize("sign", [event(b""), event(b" "), event({"type": "ping"}, "ping")])
+def test_a_sign_of_life_is_neither_a_chunk_nor_malformed(sign):
+    chunks = OpenAIChunks()
+    assert chunks.take(sign) == ()
     assert not chunks.begun
 
 

@@ -18,7 +18,7 @@ from holdfast.rooms.llm.rules.sse import Event, EventReader
 MAX_ERROR_BYTES = 256 * 1024
 """Of an error's body when the answer is a stream: more is not read."""
 MAX_MALFORMED = 100
-"""Events of one stream that may be no JSON before it counts as garbled."""
+"""Events of one stream in a row that may be no JSON before it counts as garbled."""
 _KEYS = 256
 """Keys whose headers are remembered."""
 
@@ -142,6 +142,7 @@ class Endpoint:
                         if malformed > MAX_MALFORMED:
                             raise garbled("the stream is full of events that are no chunks", code="not_json")
                         continue
+                    malformed = 0
                     for chunk in found:
                         yield chunk
                     if chunks.over:

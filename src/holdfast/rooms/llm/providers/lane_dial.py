@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from holdfast.rooms.llm.providers.lane_wire import Wire
-from holdfast.rooms.llm.providers.transport import Limits, Origin
+from holdfast.rooms.llm.providers.transport import Limits, Origin, verifying
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
 
 STAGGER_S = 0.25
@@ -91,13 +91,6 @@ class Dial:
         self._addresses = interleaved([(family, str(to[0])) for family, _, _, _, to in found])
         self._believed_until = loop.time() + self._limits.resolve_s
         return self._addresses
-
-
-def verifying() -> ssl.SSLContext:
-    """Certificates and names are checked against the system's authorities; HTTP/1.1 is what we speak."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def interleaved(found: list[tuple[int, str]]) -> list[str]:

@@ -7,8 +7,15 @@ from typing import Any
 
 import aiohttp
 
-from holdfast.rooms.llm.providers.lane_dial import verifying
-from holdfast.rooms.llm.providers.transport import Answer, Fields, Headers, Limits, origin, rendered
+from holdfast.rooms.llm.providers.transport import (
+    Answer,
+    Fields,
+    Headers,
+    Limits,
+    origin,
+    rendered,
+    verifying,
+)
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
 
 READ_BYTES = 64 * 1024

@@ -1,5 +1,6 @@
 """How bytes reach a provider: HTTP posts to one origin, the whole answer or its body as it comes."""
 
+import ssl
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -61,8 +62,11 @@ class Opened(Protocol):
 
 
 class Transport(Protocol):
-    """Posts to one origin. Raises ProviderFailed(CONNECTION | SILENT | BUSY | CUT | GARBLED), never retries
-    what may have reached the peer, and closes the connection of a call that is cancelled."""
+    """Posts to one origin.
+
+    Raises ProviderFailed (CONNECTION, SILENT, BUSY, CUT, GARBLED; AUTH for a header that cannot be sent),
+    never sends again what may have reached the peer, and closes the connection of a call that is cancelled.
+    """
 
     async def post(
         self, path: str, fields: Fields, body: bytes, first_byte_s: float | None = None
@@ -121,3 +125,10 @@ def rendered(where: Origin, path: str, fields: Fields) -> bytes:
     if any("\r" in line or "\n" in line or "\0" in line for line in lines) or " " in path:
         raise ValueError("a line break, NUL or blank where HTTP allows none")
     return ("\r\n".join([*lines, "accept-encoding: identity", "content-length: "])).encode("latin-1")
+
+
+def verifying() -> ssl.SSLContext:
+    """Certificates and names are checked against the system's authorities; HTTP/1.1 is what we speak."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

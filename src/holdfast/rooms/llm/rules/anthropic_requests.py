@@ -23,6 +23,7 @@ _JSON_ONLY = "Answer with one JSON object and nothing else: no words before or a
 
 
 def refuse(message: str) -> ProviderFailed:
+    """What cannot be asked of Anthropic at all."""
     return ProviderFailed(Kind.BAD_REQUEST, message)
 
 

@@ -39,10 +39,13 @@ class OpenAIChunks:
         if event.data == DONE:
             self.over = True
             return ()
+        if not event.data.strip():
+            return ()  # a sign of life
         chunk = read(event)
-        if chunk is None or not self.count(chunk):
-            return None
-        return (chunk,)
+        if chunk is not None and self.count(chunk):
+            return (chunk,)
+        # Events with a name of their own are the provider's business: pings, timings.
+        return None if chunk is None or event.name == "message" else ()
 
     def count(self, chunk: dict[str, Any]) -> bool:
         """Whether this object is a chunk; if so, its choices are counted."""

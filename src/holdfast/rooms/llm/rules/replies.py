@@ -14,6 +14,7 @@ Body = dict[str, Any]
 
 
 def garbled(message: str, status: int = 200, code: str = "") -> ProviderFailed:
+    """A 2xx that is no answer; `code` says what is wrong with it."""
     return ProviderFailed(Kind.GARBLED, message, status=status, code=code)
 
 
@@ -23,6 +24,7 @@ def content_type(headers: Mapping[bytes, bytes]) -> str:
 
 
 def is_json(kind: str) -> bool:
+    """Whether a media type may hold JSON; a missing one may."""
     return kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json"))
 
 
