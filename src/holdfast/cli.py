@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast.kernel.errors import Problem
@@ -63,7 +64,17 @@ def _run(given: list[str]) -> int:
     run = {"serve": _serve, "config": _config, "check": _check, "migrate": _migrate}.get(options.verb)
     if run is not None:
         return run(options)
-    return asyncio.run(_run_verb(holdfast.get(options.config), options))
+    with asyncio.Runner(loop_factory=_loop_factory() if options.alone else None) as runner:
+        return runner.run(_run_verb(holdfast.get(options.config), options))
+
+
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    """The loop that `holdfast serve` would take, for a verb that serves: uvloop's where it is installed."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 class _Lazy:
@@ -102,10 +113,12 @@ def _room_verbs(parsers: Any, verbs: "Sequence[Verb]") -> None:
         else:
             parser = parsers.add_parser(first, help=verb.summary, description=verb.summary)
         verb.arguments(parser)
-        parser.set_defaults(run_verb=verb.run)
+        parser.set_defaults(run_verb=verb.run, alone=verb.alone)
 
 
 async def _run_verb(holdfast: "Holdfast", options: argparse.Namespace) -> int:
+    if options.alone:
+        return int(await options.run_verb(options))
     await holdfast.start()
     try:
         return int(await options.run_verb(options))

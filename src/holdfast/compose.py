@@ -21,7 +21,7 @@ from holdfast.kernel.config import ROOT, Settings, load_settings
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.room import Room
 
-ROOMS = ("telemetry", "resilience", "cache", "limits", "recommend", "health", "console")
+ROOMS = ("telemetry", "resilience", "cache", "limits", "recommend", "faults", "health", "console")
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 
 
@@ -109,6 +109,12 @@ def _recommend(ground: Ground) -> Room:
     )
 
 
+def _faults(ground: Ground) -> Room:
+    from holdfast.rooms.faults.room import Config, FaultsRoom
+
+    return FaultsRoom(ground.settings.section("faults", Config), clock=ground.clock)
+
+
 def _health(ground: Ground) -> Room:
     from holdfast.rooms.health.room import Config, HealthRoom
 
@@ -134,6 +140,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "cache": _cache,
     "limits": _limits,
     "recommend": _recommend,
+    "faults": _faults,
     "health": _health,
     "console": _console,
 }

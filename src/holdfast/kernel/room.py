@@ -37,6 +37,8 @@ class Verb(msgspec.Struct, frozen=True):
     summary: str
     run: Callable[[argparse.Namespace], Awaitable[int]]
     arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    alone: bool = False
+    """Whether it needs none of the rooms started: then no store is opened for it."""
 
 
 class Migration(msgspec.Struct, frozen=True):

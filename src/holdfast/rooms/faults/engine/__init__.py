@@ -1,0 +1,1 @@
+"""The server that behaves as its rules say, down to the byte."""

@@ -1,0 +1,1 @@
+"""What each fault is and what is sent for it; pure."""
