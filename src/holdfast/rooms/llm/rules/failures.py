@@ -3,6 +3,7 @@
 kind            same again   elsewhere   breaker    to our caller
 connection      yes          yes         failed     502
 silent          no           yes         failed     504   (accepted, and no header, token or chunk in time)
+busy            after a wait yes         -          503   (every connection that we allow ourselves is in use)
 rate_limited    after a wait yes         cools      429
 quota           no           yes         cools      429
 overloaded      yes          yes         failed     503
@@ -43,6 +44,7 @@ class Kind(Enum):
 
     CONNECTION = "connection"
     SILENT = "silent"
+    BUSY = "busy"
     RATE_LIMITED = "rate_limited"
     QUOTA = "quota"
     OVERLOADED = "overloaded"
@@ -60,6 +62,7 @@ class Kind(Enum):
 POLICIES: dict[Kind, Policy] = {
     Kind.CONNECTION: Policy(True, True, FAILED, 502, "api_connection_error"),
     Kind.SILENT: Policy(False, True, FAILED, 504, "timeout_error"),
+    Kind.BUSY: Policy(True, True, NEUTRAL, 503, "overloaded_error"),
     Kind.RATE_LIMITED: Policy(True, True, NEUTRAL, 429, "rate_limit_error"),
     Kind.QUOTA: Policy(False, True, NEUTRAL, 429, "insufficient_quota"),
     Kind.OVERLOADED: Policy(True, True, FAILED, 503, "overloaded_error"),
