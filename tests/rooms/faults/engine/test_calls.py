@@ -104,6 +104,9 @@ async def test_a_stop_ends_whatever_is_under_way():
     assert len(before) > len(asyncio.all_tasks())
     for line in lines:
         assert (await line.rest()).raw == b""
+    calls = server.calls.of("silent")
+    assert not any(call.left_early for call in calls)  # it was not the client that left
+    assert all(call.ended_s is not None for call in calls)
 
 
 async def test_an_address_that_is_taken_is_told(server):

@@ -1,5 +1,6 @@
 """`holdfast faults` as a process."""
 
+import http.client
 import json
 import os
 import signal
@@ -43,6 +44,33 @@ def test_it_says_where_it_is_and_ends_in_good_order(tmp_path, number):
         process.kill()
     assert (process.returncode, out, err) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_misbehaves_on_the_loop_of_a_process_as_well(tmp_path):
+    """The command runs on uvloop where that is installed, the tests in process on asyncio's own loop."""
+    process = start(tmp_path, "--port", "0")
+    try:
+        url = process.stdout.readline().split(": ", 1)[1].strip()
+
+        def get(fault):
+            request = urllib.request.Request(f"{url}/models", headers={"x-fault": fault})
+            with urllib.request.urlopen(request) as answer:
+                return answer.read()
+
+        whole = get("ok")
+        assert json.loads(whole)["data"]
+        assert get("slow-drip:0") == whole
+        for fault in ("reset", "reset-mid-body"):
+            with pytest.raises(ConnectionResetError):
+                get(fault)
+        with pytest.raises(http.client.IncompleteRead):
+            get("cut-mid-stream:3")
+        body = json.dumps({"model": "huge:20000000", "messages": []}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/chat/completions", body)) as answer:
+            assert len(json.load(answer)["choices"][0]["message"]["content"]) == 20_000_000
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_the_settings_are_taken(tmp_path):

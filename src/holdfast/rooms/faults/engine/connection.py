@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.rooms.faults.engine.calls import Call
 from holdfast.rooms.faults.engine.desk import Desk, Served
-from holdfast.rooms.faults.rules.requests import MOST_HEAD, BadRequest, Dechunker, Head
+from holdfast.rooms.faults.rules.requests import MOST_BODY, MOST_HEAD, BadRequest, Dechunker, Head
 from holdfast.rooms.faults.rules.scripts.steps import End, Pause, Script
 
 logger = logging.getLogger("holdfast.faults")
@@ -54,6 +54,8 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         if self._call is None:
             self._advance()
+        elif len(self._buffer) > MOST_BODY:
+            self._transport.abort()
 
     def eof_received(self) -> bool:
         return False
@@ -79,6 +81,7 @@ class Connection(asyncio.Protocol):
 
     def drop(self) -> "asyncio.Task[None] | None":
         """The server stops: close at once; the task that is to be waited for."""
+        self._end()
         self._transport.abort()
         if self._task is not None:
             self._task.cancel()
@@ -190,6 +193,7 @@ class Connection(asyncio.Protocol):
                     return
         except Exception:
             logger.exception("the script of the fault %s failed", call.fault)
+            self._end()
             self._transport.abort()
             return
         self._task = None

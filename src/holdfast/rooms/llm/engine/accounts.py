@@ -1,0 +1,235 @@
+"""The account of every call: what is reserved for it, what each attempt cost, whose it was, and what is told.
+
+A row for each attempt that may have been charged: failed ones, cancelled ones and losers of hedges too, with
+an estimate where the provider said nothing. Whoever gets an answer for nothing (kept, or shared with another
+call) has a row of cost 0.
+"""
+
+from collections.abc import Callable
+
+from holdfast.kernel.clock import Clock, Stamps
+from holdfast.kernel.event import LlmCall
+from holdfast.ports.services import EventLog
+from holdfast.rooms.llm.engine.budgets import Budgets, Reservation
+from holdfast.rooms.llm.engine.figures import Figures
+from holdfast.rooms.llm.engine.ledger import Ledger
+from holdfast.rooms.llm.engine.tries import Attempt
+from holdfast.rooms.llm.rules.asking import Answered, Body, Request, most_tokens
+from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
+from holdfast.rooms.llm.rules.ledger import CACHED, CANCELLED, COALESCED, HEDGE_LOST, OK, Entry, failed
+from holdfast.rooms.llm.rules.prices import Prices, Tokens, price_of
+from holdfast.rooms.llm.rules.tokens import Calibration, answer_tokens, prompt_tokens
+
+_ANSWER_TOKENS = 1_024
+"""Reserved for an answer whose length the caller does not bound."""
+_UNCHARGED = frozenset(
+    {
+        Kind.CONNECTION, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
+        Kind.NOT_FOUND, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.BAD_REQUEST,
+    }
+)  # fmt: skip
+"""Failures that no provider charges for: it refused, or never got to the prompt."""
+
+
+class Accounts:
+    """Opens an account a call. What it learns of estimates it keeps by upstream model."""
+
+    def __init__(
+        self,
+        budgets: Budgets,
+        ledger: Ledger,
+        prices: Prices,
+        figures: Figures,
+        log: EventLog,
+        *,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self.figures = figures
+        self._budgets = budgets
+        self._ledger = ledger
+        self.prices = prices
+        self._log = log
+        self._clock = clock
+        self._stamps = Stamps()
+        self._new_id = new_id
+        self._calibrations: dict[str, Calibration] = {}
+
+    async def open(self, request: Request) -> "Account":
+        """Reserve what the call may cost; raises BudgetExceeded."""
+        estimate = self.calibrated(request.model, prompt_tokens(request.body))
+        wanted = Tokens(estimate, most_tokens(request.body, _ANSWER_TOKENS))
+        price = self.prices.of(request.model)
+        held = await self._budgets.reserve(request.payer, tokens=wanted.total, cost=price_of(price, wanted))
+        return Account(self, request, held, estimate)
+
+    def free(self, request: Request, answered: Answered) -> None:
+        """An answer that cost nothing: kept, shared, or a stand-in."""
+        self.figures.answer(request.model, answered.source)
+        outcome = COALESCED if answered.source == "coalesced" else CACHED
+        self._ledger.write(
+            self.entry(
+                request,
+                outcome=outcome,
+                provider=answered.provider,
+                deployment=answered.deployment,
+                upstream_model=answered.model,
+                tokens_in=answered.input_tokens,
+                tokens_out=answered.output_tokens,
+                attempt=0,
+            )
+        )
+
+    def entry(self, request: Request, **more: object) -> Entry:
+        payer = request.payer
+        facts: dict[str, object] = {
+            "id": self._new_id(),
+            "at_ms": int(self._clock.wall() * 1000),
+            "request_id": request.request_id,
+            "trace_id": request.trace_id,
+            "tenant": payer.tenant,
+            "user": payer.user,
+            "key_id": payer.key,
+            "model": request.model,
+            "purpose": request.purpose,
+            **more,
+        }
+        return Entry(**facts)  # type: ignore[arg-type] # its fields by name; a test writes every one
+
+    def calibrated(self, model: str, estimate: int) -> int:
+        known = self._calibrations.get(model)
+        return estimate if known is None else known.apply(estimate)
+
+    def learn(self, model: str, estimated: int, actual: int) -> None:
+        """What the provider counted for what we had estimated; of a bounded number of models."""
+        if len(self._calibrations) < 1_000 or model in self._calibrations:
+            self._calibrations[model] = self._calibrations.get(model, Calibration()).observe(
+                estimated, actual
+            )
+
+    def seconds_since(self, began: float) -> float:
+        return self._clock.monotonic() - began
+
+    def record(self, request: Request, entry: Entry, seconds: float, error: BaseException | None) -> None:
+        """The row in the ledger, and the call on the event log."""
+        self._ledger.write(entry)
+        self._log.append(
+            LlmCall(
+                timestamp=self._stamps.iso(self._clock.wall()),
+                trace_id=request.trace_id,
+                request_id=request.request_id,
+                user_id=request.payer.user,
+                provider=entry.provider,
+                model=entry.model,
+                input_tokens=entry.tokens_in,
+                output_tokens=entry.tokens_out,
+                cost=entry.cost / 1e9,
+                duration_ns=int(seconds * 1e9),
+                outcome=entry.outcome,
+                error_type=type(error).__name__ if error is not None else "",
+                error_message=str(error)[:500] if error is not None else "",
+                facts={"deployment": entry.deployment, "attempt": entry.attempt, "purpose": entry.purpose},
+            )
+        )
+
+
+class Account:
+    """One call's account: told of each attempt, then settled or abandoned; both give the reservation back."""
+
+    __slots__ = ("_accounts", "_estimate", "_held", "_lost", "_request", "attempts")
+
+    def __init__(self, accounts: Accounts, request: Request, held: Reservation, estimate: int) -> None:
+        self._accounts = accounts
+        self._request = request
+        self._held = held
+        self._estimate = estimate
+        self._lost = (0, 0)
+        """Tokens and nano-dollars of attempts that failed and may have been charged all the same."""
+        self.attempts = 0
+        """How many have failed."""
+
+    def attempted(self, made: Attempt) -> None:
+        """An attempt that gave no answer."""
+        self.attempts += 1
+        error = made.failed
+        charged = not (isinstance(error, ProviderFailed) and error.kind in _UNCHARGED)
+        self._row(made, Tokens(self._estimate if charged else 0), made.path.upstream, estimated=charged)
+
+    def broke_off(self, made: Attempt, partial: Body) -> None:
+        """A stream that ended before it was whole: charged for what has come of it."""
+        tokens, estimated = self._tokens(partial)
+        self._row(made, tokens, str(partial.get("model") or made.path.upstream), estimated=estimated)
+
+    def settle(self, answer: Body, made: Attempt, told: Answered | None = None) -> Answered:
+        """The answer and what it came to; `told` is filled in where a caller holds it already."""
+        tokens, estimated = self._tokens(answer)
+        model = str(answer.get("model") or made.path.upstream)
+        cost = self._row(made, tokens, model, estimated=estimated)
+        self._held.settle(self._lost[0], self._lost[1])
+        accounts, request = self._accounts, self._request
+        if not estimated:
+            accounts.learn(request.model, prompt_tokens(request.body), tokens.input)
+        accounts.figures.answer(request.model, "fresh")
+        accounts.figures.took(made.path, made.seconds, first=told is not None, trace_id=request.trace_id)
+        found = told if told is not None else Answered(source="fresh")
+        found.provider, found.deployment, found.model = made.path.provider.name, made.path.name, model
+        found.attempts, found.upstream_s, found.body = made.number, made.seconds, answer
+        found.input_tokens, found.output_tokens = tokens.input, tokens.output
+        found.estimated, found.cost = estimated, cost
+        return found
+
+    def abandon(self) -> None:
+        """There is no answer: what failed attempts may have been charged stays, the rest goes back."""
+        self._held.settle(self._lost[0], self._lost[1])
+
+    def _row(self, made: Attempt, tokens: Tokens, model: str, *, estimated: bool) -> int:
+        """One attempt's row; its cost in nano-dollars."""
+        accounts, path = self._accounts, made.path
+        price = accounts.prices.of(model, path.upstream, self._request.model)
+        cost = price_of(price, tokens)
+        self._lost = (self._lost[0] + tokens.total, self._lost[1] + cost)
+        outcome = _outcome(made)
+        seconds = made.seconds or accounts.seconds_since(made.began)
+        entry = accounts.entry(
+            self._request,
+            provider=path.provider.name,
+            deployment=path.name,
+            upstream_model=model,
+            outcome=outcome,
+            attempt=made.number,
+            tokens_in=tokens.input,
+            tokens_out=tokens.output,
+            tokens_cached=tokens.cached,
+            estimated=estimated,
+            cost=cost,
+            unpriced=not price.priced,
+            latency_ms=int(seconds * 1000),
+        )
+        accounts.record(self._request, entry, seconds, made.failed)
+        accounts.figures.attempt(path, outcome.partition(":")[2] or outcome, made.number, self._request.model)
+        accounts.figures.spent(path, tokens.input, tokens.output, cost)
+        return cost
+
+    def _tokens(self, answer: Body) -> tuple[Tokens, bool]:
+        """As the provider counted, else as we estimate, and whether it is an estimate."""
+        usage = answer.get("usage")
+        if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
+            details = usage.get("prompt_tokens_details") or {}
+            found = Tokens(
+                usage["prompt_tokens"],
+                int(usage.get("completion_tokens") or 0),
+                int(details.get("cached_tokens") or 0),
+            )
+            return found, bool(usage.get("estimated"))
+        return Tokens(self._estimate, answer_tokens(answer)), True
+
+
+def _outcome(made: Attempt) -> str:
+    error = made.failed
+    if error is None:
+        return OK
+    if isinstance(error, ProviderFailed):
+        return failed(error.kind.value)
+    if isinstance(error, Exception):
+        return failed("unknown")
+    return HEDGE_LOST if made.lost else CANCELLED

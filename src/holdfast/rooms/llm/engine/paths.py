@@ -1,0 +1,139 @@
+"""Every deployment with every key of it: what a call may go to, each behind a guard of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.guard import BreakerRules, BulkheadRules, Guard
+from holdfast.ports.guards import Guards, Probe
+from holdfast.rooms.llm.providers.provider import Body, Provider
+from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed, verdict
+from holdfast.rooms.llm.rules.routing import Candidate
+from holdfast.rooms.llm.rules.settings import EXTRACTIVE, Config, Deployment
+
+_QUIET_S = 10.0
+"""A probe is not sent so soon after an attempt: callers' own attempts tell as much."""
+
+
+class Path:
+    """One deployment with one key."""
+
+    __slots__ = ("asked_at", "guard", "key", "name", "provider", "settings", "upstream")
+
+    def __init__(self, name: str, settings: Deployment, provider: Provider, key: str) -> None:
+        self.name = name
+        self.settings = settings
+        self.provider = provider
+        self.key = key
+        self.upstream = settings.model or name
+        self.guard: Guard
+        self.asked_at = 0.0
+        """Monotonic seconds of the last attempt that was let in."""
+
+    def body_for(self, body: Body, *, stream: bool) -> Body:
+        """The caller's body as this deployment gets it."""
+        found = {**body, "model": self.upstream}
+        if self.settings.provider != EXTRACTIVE:
+            found.pop("passages", None)  # ours: whoever gave them has written them into the prompt as well
+        if stream:
+            found["stream"] = True
+        else:
+            found.pop("stream", None)
+            found.pop("stream_options", None)
+        return found
+
+    def candidate(self, index: int, rank: int) -> Candidate:
+        settings = self.settings
+        return Candidate(index, self.upstream, rank, settings.priority, settings.weight, settings.attempts)
+
+
+class Paths:
+    """The paths of every public model, with the fallback chains behind them."""
+
+    def __init__(
+        self,
+        config: Config,
+        guards: Guards,
+        clock: Clock,
+        make: Callable[[str, Deployment], Provider],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self.providers: dict[str, Provider] = {}
+        self._of: dict[str, list[Path]] = {}
+        self.all: list[Path] = []
+        deployments = {EXTRACTIVE: Deployment(provider="extractive", probe=False), **config.deployments}
+        for name, settings in deployments.items():
+            self._add(name, settings, guards, make)
+        self.public: Mapping[str, Sequence[str]] = config.public_names()
+        self._chains = {name: self._chain(name) for name in self.public}
+
+    def _add(
+        self, name: str, settings: Deployment, guards: Guards, make: Callable[[str, Deployment], Provider]
+    ) -> None:
+        provider = self.providers[name] = make(name, settings)
+        keys = [key.reveal() for key in settings.keys] or [""]
+        for number, key in enumerate(keys, 1):
+            label = name if len(keys) == 1 else f"{name}#{number}"
+            path = Path(label, settings, provider, key)
+            path.guard = guards.guard(
+                f"llm:{label}",
+                verdict=verdict,
+                probe=self._probe_of(path) if settings.probe else None,
+                options=guard_options(settings),
+            )
+            self._of.setdefault(name, []).append(path)
+            self.all.append(path)
+
+    def of(self, model: str) -> list[tuple[int, Path]]:
+        """The paths of a public model and of its fallbacks, each with its rank in the chain."""
+        return self._chains[model]
+
+    def _chain(self, model: str) -> list[tuple[int, Path]]:
+        models = [model, *self._config.settings_of(model).fallbacks]
+        found: list[tuple[int, Path]] = []
+        seen: set[str] = set()
+        for rank, public in enumerate(dict.fromkeys(models)):
+            for name in self.public[public]:
+                if name not in seen:
+                    seen.add(name)
+                    found += [(rank, path) for path in self._of[name]]
+        return found
+
+    def _probe_of(self, path: Path) -> Probe:
+        async def probe() -> None:
+            if self._clock.monotonic() - path.asked_at < _QUIET_S:
+                raise ProviderFailed(Kind.RATE_LIMITED, "it was asked a moment ago")
+            path.asked_at = self._clock.monotonic()
+            body: Body = {
+                "model": path.upstream,
+                "messages": [{"role": "user", "content": "ping"}],
+                "max_tokens": 1,
+            }
+            await path.provider.chat(body, path.key)
+
+        return probe
+
+    async def close(self) -> None:
+        for provider in self.providers.values():
+            await provider.close()
+
+
+def guard_options(settings: Deployment) -> dict[str, object]:
+    """Breaker and bulkhead of a deployment. Time limits are kept by the attempt, retries by the call."""
+    return {
+        "timeout_s": None,
+        "retry": None,
+        "hedge": None,
+        "breaker": BreakerRules(
+            failures=settings.failures,
+            ratio=settings.ratio,
+            minimum_calls=settings.minimum_calls,
+            open_s=settings.open_s,
+            longest_open_s=settings.longest_open_s,
+            recovery=settings.recovery,
+            cool_down=True,
+        ),
+        "bulkhead": BulkheadRules(concurrent=settings.concurrent, queue=settings.queue)
+        if settings.concurrent
+        else None,
+    }

@@ -1,0 +1,185 @@
+"""The attempts of one call: one after another, with waits where they must be, until one answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.context import current_ctx
+from holdfast.kernel.errors import Problem
+from holdfast.kernel.guard import Budget, Retry
+from holdfast.kernel.guard.testing import MODE
+from holdfast.ports.model import ModelTimedOut
+from holdfast.rooms.llm.engine.attempts import Limits
+from holdfast.rooms.llm.engine.paths import Path
+from holdfast.rooms.llm.rules.failures import ProviderFailed
+from holdfast.rooms.llm.rules.problems import problem_of
+from holdfast.rooms.llm.rules.routing import (
+    NOTHING,
+    Standing,
+    Step,
+    first_step,
+    in_order,
+    next_step,
+    soonest_hint,
+)
+
+T = TypeVar("T")
+Try = Callable[[Path, Limits], Awaitable[T]]
+
+
+class Attempt:
+    """What one attempt came to, for whoever keeps the accounts."""
+
+    __slots__ = ("began", "failed", "lost", "number", "path", "seconds")
+
+    def __init__(self, path: Path, number: int, began: float) -> None:
+        self.path = path
+        self.number = number
+        self.began = began
+        self.seconds = 0.0
+        self.failed: BaseException | None = None
+        self.lost = False
+        """Whether another attempt at the same call was faster."""
+
+
+class _Race:
+    """Two attempts at one call: once one has answered, the other has lost."""
+
+    __slots__ = ("is_won",)
+
+    def __init__(self) -> None:
+        self.is_won = False
+
+
+class Tries:
+    """The attempts of one call. `told` hears of each that has failed, as soon as it has."""
+
+    def __init__(
+        self,
+        chain: Sequence[tuple[int, Path]],
+        retry: Retry,
+        budget: Budget,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        told: Callable[[Attempt], None],
+    ) -> None:
+        self._paths = [path for _, path in chain]
+        candidates = [path.candidate(at, rank) for at, (rank, path) in enumerate(chain)]
+        self._standings = [Standing(each) for each in in_order(candidates, [chance() for _ in candidates])]
+        self._retry = retry
+        self._budget = budget
+        self._clock = clock
+        self._chance = chance
+        self._sleep = sleep
+        self._told = told
+        self.made = 0
+        self.waited_s = 0.0
+
+    async def run(self, attempt: Try[T], limits: Limits, hedge_s: float = 0.0) -> tuple[T, Attempt]:
+        """The first answer, and the attempt that gave it. Raises a Problem when there is none to be had.
+
+        With `hedge_s` a second path is asked when the first has not answered by then; whoever is first wins.
+        """
+        self._budget.count(self._clock.monotonic())
+        step = first_step(self._look(), limits.left_s())
+        if step is NOTHING:
+            raise self._nobody()
+        while True:
+            await self._pause(step.wait_s)
+            try:
+                if hedge_s:
+                    return await self._hedged(self._paths[step.index], attempt, limits, hedge_s)
+                return await self._once(self._paths[step.index], attempt, limits)
+            except ProviderFailed as failed:
+                step = self._after(failed, limits)
+                if step is NOTHING:
+                    tried = [each.candidate for each in self._standings if each.tried]
+                    names = [self._paths[each.index].name for each in tried]
+                    raise problem_of(failed, self._hint(), names) from failed
+
+    async def _once(
+        self, path: Path, attempt: Try[T], limits: Limits, race: "_Race | None" = None
+    ) -> tuple[T, Attempt]:
+        self.made += 1
+        made = Attempt(path, self.made, self._clock.monotonic())
+        try:
+            found = await attempt(path, limits)
+        except BaseException as caught:
+            made.seconds = self._clock.monotonic() - made.began
+            made.failed = caught
+            made.lost = race is not None and race.is_won
+            standing = self._standing(path)
+            standing.tried += 1
+            if isinstance(caught, ProviderFailed):
+                standing.last = caught
+            self._told(made)
+            raise
+        made.seconds = self._clock.monotonic() - made.began
+        return found, made
+
+    async def _hedged(
+        self, first: Path, attempt: Try[T], limits: Limits, hedge_s: float
+    ) -> tuple[T, Attempt]:
+        """Ask `first`, and another path when that is slow; the loser is cancelled and told of."""
+        race = _Race()
+        running = {asyncio.ensure_future(self._once(first, attempt, limits, race))}
+        try:
+            done, running = await asyncio.wait(running, timeout=hedge_s)
+            second = self._other_than(first) if not done else None
+            if second is not None and self._budget.take(self._clock.monotonic()):
+                running.add(asyncio.ensure_future(self._once(second, attempt, limits, race)))
+            while True:
+                for task in done:
+                    if task.exception() is None or not running:
+                        race.is_won = True
+                        return task.result()
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in running:
+                task.cancel()
+            if running:
+                await asyncio.gather(*running, return_exceptions=True)
+
+    def _after(self, failed: ProviderFailed, limits: Limits) -> Step:
+        step = next_step(self._look(), failed, self._retry, self._chance(), limits.left_s())
+        if step.retry and not self._budget.take(self._clock.monotonic()):
+            return NOTHING
+        ctx = current_ctx()
+        return NOTHING if ctx is not None and ctx.has_left else step
+
+    def _look(self) -> list[Standing]:
+        """Every candidate, with how long its breaker holds it back from now."""
+        now = self._clock.monotonic()
+        for standing in self._standings:
+            standing.held_s = self._paths[standing.candidate.index].guard.breaker.next_s(now)
+        return self._standings
+
+    def _standing(self, path: Path) -> Standing:
+        at = self._paths.index(path)
+        return next(each for each in self._standings if each.candidate.index == at)
+
+    def _other_than(self, first: Path) -> Path | None:
+        for standing in self._look():
+            path = self._paths[standing.candidate.index]
+            if path is not first and not standing.tried and standing.held_s <= 0:
+                return path
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds > 0 and MODE.waits:
+            self.waited_s += seconds
+            await self._sleep(seconds)
+
+    def _hint(self) -> float | None:
+        return soonest_hint(self._look())
+
+    def _nobody(self) -> Problem:
+        return ModelTimedOut(
+            "every deployment of this model is held back for longer than the call may take",
+            hint="try again after Retry-After",
+            retry_after_s=self._hint(),
+            kind="overloaded",
+        )

@@ -1,0 +1,121 @@
+"""What is asked of a model and what came of it, as the room passes it on. Bodies are in OpenAI's shape."""
+
+from typing import Any
+
+import msgspec
+
+from holdfast.kernel.codec import encode_json
+from holdfast.rooms.llm.rules.payer import Payer
+from holdfast.rooms.llm.rules.problems import NotAPrompt
+
+Body = dict[str, Any]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One request for an answer, checked, with whose it is and how long it may take."""
+
+    body: Body
+    model: str
+    """The public name."""
+    payer: Payer = Payer()
+    """On whose account it goes; answers are kept for its tenant alone."""
+    purpose: str = "answer"
+    template: str = ""
+    first_token_s: float | None = None
+    total_s: float | None = None
+    reads_cache: bool = True
+    writes_cache: bool = True
+    trace_id: str = ""
+    request_id: str = ""
+
+
+class Answered(msgspec.Struct, kw_only=True):
+    """One answer and how it came about. Of a stream the last fields are known at its end only."""
+
+    source: str
+    """`fresh`, `cached`, `stale`, `coalesced`, `semantic` or `degraded`."""
+    provider: str = ""
+    deployment: str = ""
+    model: str = ""
+    """The model that answered, as the provider names it."""
+    attempts: int = 0
+    upstream_s: float = 0.0
+    """Until the answer, or a stream's first content, was here."""
+    age_s: float = 0.0
+    body: Body = {}
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+    cost: int = 0
+    """In nano-units of the price table's currency."""
+
+
+def check_body(body: Body) -> None:
+    """Raises NotAPrompt for a chat body that nobody could answer; unknown fields pass."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise NotAPrompt("`messages` is missing or empty", hint="send a list of messages", param="messages")
+    for at, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise NotAPrompt(
+                f"messages[{at}] has no role", hint="each message is an object with role and content",
+                param=f"messages[{at}].role",
+            )  # fmt: skip
+        content = message.get("content")
+        if content is not None and not isinstance(content, str | list):
+            raise NotAPrompt(
+                f"messages[{at}].content is neither text nor a list of parts", hint="send text",
+                param=f"messages[{at}].content",
+            )  # fmt: skip
+    for name, least, most in (("temperature", 0, 2), ("top_p", 0, 1), ("n", 1, 128)):
+        value = body.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise NotAPrompt(f"`{name}` is not a number", hint=f"send {least} to {most}", param=name)
+        if value is not None and not least <= value <= most:
+            raise NotAPrompt(f"`{name}` is {value}", hint=f"send {least} to {most}", param=name)
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = body.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise NotAPrompt(f"`{name}` is {value!r:.40}", hint="send a whole number above 0", param=name)
+
+
+def most_tokens(body: Body, otherwise: int) -> int:
+    """How many tokens the answer may take: what the caller allows for each choice, or `otherwise`."""
+    allowed = body.get("max_completion_tokens") or body.get("max_tokens") or otherwise
+    return int(allowed) * int(body.get("n") or 1)
+
+
+def text_of(answer: Body) -> str:
+    """The text of the first choice."""
+    choices = answer.get("choices") or [{}]
+    content = (choices[0].get("message") or {}).get("content")
+    return content if isinstance(content, str) else ""
+
+
+def text_answer(text: str, model: str, *, id: str, created: int) -> Body:
+    """A `chat.completion` that says `text`."""
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": id,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    }
+
+
+def has_content(chunk: Body) -> bool:
+    """Whether a chunk says anything: more than a role, whatever the field is called, or that it has ended."""
+    for choice in chunk.get("choices") or ():
+        if choice.get("finish_reason"):
+            return True
+        delta = choice.get("delta") or {}
+        if any(value for name, value in delta.items() if name != "role"):
+            return True
+    return False
+
+
+def sse(chunk: Body) -> bytes:
+    """One event of the stream."""
+    return b"data: " + encode_json(chunk) + b"\n\n"

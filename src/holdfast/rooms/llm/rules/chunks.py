@@ -1,0 +1,85 @@
+"""A streamed chat in OpenAI's shape: what is a chunk, and when every choice has ended."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from holdfast.rooms.llm.rules.bodies import decoded
+from holdfast.rooms.llm.rules.sse import Event
+
+DONE = b"[DONE]"
+
+
+class ErrorInside(Exception):
+    """The stream carries an error instead of a chunk: `error` is what stands there."""
+
+    def __init__(self, error: object) -> None:
+        super().__init__("an error inside the stream")
+        self.error = error
+
+
+class OpenAIChunks:
+    """Events of one stream; `choices` is how many were asked for."""
+
+    __slots__ = ("_begun", "_ended", "_wanted", "begun", "over")
+
+    def __init__(self, choices: int = 1) -> None:
+        self.over = False
+        self.begun = False
+        self._wanted = choices
+        self._begun: set[int] = set()
+        self._ended: set[int] = set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice that was asked for, and every one that has begun, has its finish_reason."""
+        return len(self._ended) >= self._wanted and self._begun <= self._ended
+
+    def take(self, event: Event) -> Iterable[dict[str, Any]] | None:
+        """The chunk of an event, unchanged; None when it is none. Raises ErrorInside."""
+        if event.data == DONE:
+            self.over = True
+            return ()
+        chunk = read(event)
+        if chunk is None or not self.count(chunk):
+            return None
+        return (chunk,)
+
+    def count(self, chunk: dict[str, Any]) -> bool:
+        """Whether this object is a chunk; if so, its choices are counted."""
+        choices = chunk.get("choices")
+        if choices is None:
+            choices = []
+        if not isinstance(choices, list) or not (choices or "usage" in chunk or "id" in chunk):
+            return False
+        if not all(
+            isinstance(choice, dict) and isinstance(choice.get("index", 0), int) for choice in choices
+        ):
+            return False
+        self.begun = True
+        for choice in choices:
+            index = choice.get("index", 0)
+            self._begun.add(index)
+            if choice.get("finish_reason"):
+                self._ended.add(index)
+        return True
+
+
+def read(event: Event) -> dict[str, Any] | None:
+    """The JSON object of an event; None when it is none. Raises ErrorInside for one that is an error."""
+    try:
+        found = decoded(event.data)
+    except (ValueError, RecursionError):
+        if event.name == "error":
+            raise ErrorInside(event.data.decode("utf-8", "replace")) from None
+        return None
+    if not isinstance(found, dict):
+        return None
+    if found.get("error") or event.name == "error":
+        raise ErrorInside(found.get("error") or found)
+    return found
+
+
+def choices_of(body: Mapping[str, Any]) -> int:
+    """How many choices a chat asks for."""
+    wanted = body.get("n")
+    return wanted if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted > 0 else 1

@@ -1,0 +1,1 @@
+"""Answering from given text alone: split, tokenise, score, quote, or refuse."""

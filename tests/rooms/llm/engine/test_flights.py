@@ -1,0 +1,156 @@
+"""Many who ask the same thing at once: one call, whoever leaves, whenever they join."""
+
+import asyncio
+import contextvars
+
+import pytest
+
+from holdfast.kernel.errors import Problem, Unavailable
+from holdfast.rooms.llm.engine.flights import Flights
+
+WHO = contextvars.ContextVar("who", default="nobody")
+
+
+class Source:
+    """A producer that does what it is told."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.stopped = 0
+        self.who = ""
+        self.told: asyncio.Queue = asyncio.Queue()
+
+    async def __call__(self, flight):
+        self.calls += 1
+        self.who = WHO.get()
+        try:
+            while True:
+                part = await self.told.get()
+                if isinstance(part, Exception):
+                    raise part
+                if part == "end":
+                    return list(flight.parts)
+                flight.emit(part)
+        except asyncio.CancelledError:
+            self.stopped += 1
+            raise
+
+
+async def turns():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_all_who_ask_at_once_get_one_answer():
+    flights, source = Flights(), Source()
+    asked = [flights.join("k", source) for _ in range(5)]
+    assert [joined for _, joined in asked] == [False, True, True, True, True]
+    waiting = [asyncio.create_task(flight.answer()) for flight, _ in asked]
+    source.told.put_nowait("end")
+    assert await asyncio.gather(*waiting) == [[]] * 5
+    assert (source.calls, flights.joined, len(flights)) == (1, 4, 0)
+    flight, joined = flights.join("k", source)
+    assert not joined
+    source.told.put_nowait("end")
+    await flight.answer()
+
+
+async def test_one_who_leaves_stops_nobody_and_the_last_one_stops_it():
+    flights, source = Flights(), Source()
+    waiting = [asyncio.create_task(flights.join("k", source)[0].answer()) for _ in range(3)]
+    await turns()
+    waiting[0].cancel()
+    await turns()
+    assert source.stopped == 0
+    waiting[1].cancel()
+    waiting[2].cancel()
+    await turns()
+    assert (source.stopped, len(flights)) == (1, 0)
+
+
+async def test_one_who_comes_after_the_last_has_left_begins_anew():
+    flights, source = Flights(), Source()
+    first = asyncio.create_task(flights.join("k", source)[0].answer())
+    await turns()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    flight, joined = flights.join("k", source)
+    assert not joined
+    source.told.put_nowait("end")
+    assert await flight.answer() == []
+
+
+async def test_the_context_of_who_began_it_does_not_leak_into_it():
+    flights, source = Flights(), Source()
+    token = WHO.set("지민")
+    flight, _ = flights.join("k", source)
+    WHO.reset(token)
+    source.told.put_nowait("end")
+    await flight.answer()
+    assert source.who == "nobody"
+
+
+async def test_a_stream_is_heard_from_its_first_part_on_by_whoever_joins_when():
+    flights, source = Flights(), Source()
+    early = await begin(flights, source, "가")
+    late, joined = flights.join("k", source)
+    assert joined
+    listening = await late.begun()
+    for part in ("나", "end"):
+        source.told.put_nowait(part)
+    assert [part async for part in early] == ["가", "나"]
+    assert [part async for part in listening] == ["가", "나"]
+    assert source.calls == 1
+
+
+async def begin(flights, source, part):
+    flight, _ = flights.join("k", source)
+    source.told.put_nowait(part)
+    return await flight.begun()
+
+
+async def test_a_stream_that_is_closed_unheard_is_stopped():
+    flights, source = Flights(), Source()
+    listening = await begin(flights, source, "가")
+    await listening.aclose()
+    await listening.aclose()
+    await turns()
+    assert source.stopped == 1
+    assert [part async for part in listening] == []
+
+
+async def test_an_error_before_the_first_part_is_raised_at_once_after_it_in_its_place():
+    flights, source = Flights(), Source()
+    source.told.put_nowait(Unavailable("no"))
+    flight, _ = flights.join("k", source)
+    with pytest.raises(Unavailable):
+        await flight.begun()
+    listening = await begin(flights, source, "가")
+    source.told.put_nowait(Unavailable("cut"))
+    assert await anext(listening) == "가"
+    with pytest.raises(Unavailable, match="cut"):
+        await anext(listening)
+
+
+async def test_what_is_pinned_goes_on_without_listeners():
+    flights, source = Flights(), Source()
+    flight, _ = flights.join("k", source)
+    flight.pin()
+    waiting = asyncio.create_task(flight.answer())
+    await turns()
+    waiting.cancel()
+    await turns()
+    assert (source.stopped, len(flights)) == (0, 1)
+    source.told.put_nowait("end")
+    await turns()
+    assert len(flights) == 0
+
+
+async def test_a_producer_that_is_cancelled_from_outside_tells_its_listeners():
+    flights, source = Flights(), Source()
+    flight, _ = flights.join("k", source)
+    waiting = asyncio.create_task(flight.answer())
+    await turns()
+    flight._task.cancel()
+    with pytest.raises(Problem, match="stopped"):
+        await waiting

@@ -1,0 +1,149 @@
+"""The shared store goes away and comes back, with its memory or without it."""
+
+from datetime import UTC
+
+import pytest
+
+from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.ids import IdSource
+from holdfast.ports.services import NoMeter
+from holdfast.rooms.llm.engine.budgets import Budgets
+from holdfast.rooms.llm.engine.shared_counts import SharedCounts
+from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
+from holdfast.rooms.llm.rules.limits import ROLLING, TOKENS, limit_of
+from holdfast.rooms.llm.rules.payer import Payer
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
+from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
+from holdfast.stores.open import open_shared
+from holdfast.stores.redis.config import Config as SharedConfig
+from tests.rooms.llm.money.conftest import until
+
+KIM = Payer(user="김철수")
+MONTHLY = BudgetSetting("user", "month", tokens=1_000)
+
+
+class Node:
+    """One process: its own connection, its own counts."""
+
+    def __init__(self, url, budget_ms=2_000):
+        self.shared = open_shared(url, SystemClock(), SharedConfig(budget_ms=budget_ms))
+        new_id = IdSource().span_id
+        self.counts = SharedCounts(
+            RedisBudgets(self.shared, new_id(), silent_after_s=60), SystemClock(), UTC, new_id
+        )
+        self.budgets = Budgets(Declared((MONTHLY,)), self.counts, NoMeter())
+
+    async def passes(self, tokens, payer=KIM):
+        try:
+            return await self.budgets.reserve(payer, tokens=tokens)
+        except BudgetExceeded as refused:
+            self.refusal = refused
+            return None
+
+
+@pytest.fixture
+async def nodes(own_redis):
+    found = [Node(own_redis.url), Node(own_redis.url)]
+    for _ in range(2):
+        for node in found:
+            await node.shared.start()
+            await node.counts.beat()
+    assert [node.counts.nodes for node in found] == [2, 2]
+    yield found
+    for node in found:
+        await node.counts.stop()
+        await node.shared.stop()
+
+
+async def back(own_redis, nodes):
+    own_redis.start()
+    for node in nodes:
+        await until(lambda node=node: node.shared.is_up)
+        await node.counts.beat()
+        await until(lambda node=node: not node.counts.is_away and not node.counts.owed)
+
+
+async def gone(own_redis, nodes):
+    own_redis.kill()
+    for node in nodes:
+        await until(lambda node=node: not node.shared.is_up)
+
+
+async def test_each_process_spends_its_share_of_what_was_left_and_tells_it_on_return(own_redis, nodes):
+    one, other = nodes
+    (await one.passes(400)).settle(400)
+    await until(lambda: not one.counts.owed)
+    open_call = await one.passes(100)
+    await other.passes(1)
+    await gone(own_redis, nodes)
+
+    assert await one.passes(251) is None, "500 were left for two"
+    assert one.refusal.retry_after_s <= 5
+    held = await one.passes(250)
+    assert await one.passes(1) is None
+    elsewhere = await other.passes(249)
+    assert elsewhere is not None
+    held.settle(200)
+    open_call.settle(50)
+    elsewhere.settle(249)
+    assert one.counts.owed == 2
+    assert one.counts.is_away
+    assert one.counts.outages == 1
+
+    await back(own_redis, nodes)
+    # The server came back empty: 400 by what it was last heard to hold, 200 + 50 + 249 told on return.
+    assert await one.passes(102) is None
+    assert await one.passes(101) is not None
+    assert await other.passes(1) is None
+
+
+async def test_a_server_that_was_only_silent_has_counted_each_call_once(own_redis, nodes):
+    one, other = nodes
+    calls = [await one.passes(100) for _ in range(3)]
+    own_redis.pause()
+    lost = await one.passes(100)
+    assert lost is not None, "by its share, after the budget of the call was over"
+    for each in [*calls, lost]:
+        each.settle(60)
+    own_redis.resume()
+    for node in nodes:
+        await until(lambda node=node: node.shared.is_up)
+        await node.counts.beat()
+        await until(lambda node=node: not node.counts.is_away and not node.counts.owed)
+    assert await other.passes(761) is None
+    assert await other.passes(760) is not None
+
+
+async def test_a_store_that_was_never_there_leaves_each_its_whole_budget(own_redis):
+    own_redis.kill()
+    node = Node(own_redis.url, budget_ms=200)
+    await node.shared.start()
+    assert await node.passes(1_001) is None
+    assert node.refusal.members["retryable"] is False
+    held = await node.passes(1_000)
+    assert await node.passes(1) is None
+    held.settle(300)
+    assert await node.passes(700) is not None
+    await node.counts.stop()
+    await node.shared.stop()
+
+
+async def test_a_rolling_limit_is_shared_out_too(own_redis, nodes):
+    payer = Payer(key="k", own=(limit_of("key", "k", ROLLING, TOKENS, 600),))
+    await gone(own_redis, nodes)
+    assert await nodes[0].passes(301, payer) is None
+    assert await nodes[0].passes(300, payer) is not None
+    assert await nodes[0].passes(100, payer) is None
+
+
+async def test_a_poisoned_count_does_not_stop_the_others(own_redis, nodes):
+    one, other = nodes
+    held, fine = await one.passes(10), await one.passes(10, Payer(user="이영희"))
+    own_redis.ask("SET", "hfm{m}c:user:month:tokens:김철수", "poison")
+    held.settle(10)
+    fine.settle(900)
+    await until(lambda: not one.counts.owed)
+    assert one.counts.dropped == 1
+    assert await other.passes(101, Payer(user="이영희")) is None
+    assert await other.passes(10) is not None, "by the share of this process"
+    assert not one.counts.is_away
