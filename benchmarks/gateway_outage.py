@@ -1,9 +1,9 @@
-"""A primary that goes down for a while: how often it is asked in vain, and when it answers again once it is back.
+"""A primary that goes down for a while: how often it is asked in vain, and when it answers again.
 
 Two providers of `holdfast faults` behind each gateway, the second as fallback. The first answers 503 from the
 first call on for a while, in which fifteen requests come at an even pace; then users go on asking four times
-a second until the primary answers one of them. Attempts and times are from the primary's own log; what a gateway
-sends by itself to find out counts as an attempt, not as being back.
+a second until the primary answers one of them. Attempts and times are from the primary's own log; what a
+gateway sends by itself to find out counts as an attempt, not as being back.
 """
 
 import contextlib

@@ -7,7 +7,6 @@ of its own below the project, made here when it is missing.
 
 import contextlib
 import http.client
-import importlib.util
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.apps.serving import ROOT, Server, child, free_port, program
+from holdfast.compose import ROOMS
 
 LITELLM = "litellm[proxy]==1.106.2"
 LITELLM_HOME = ROOT / ".bench" / "litellm"
@@ -105,7 +105,7 @@ class Passthrough(Contender):
 
 
 class LiteLLM(Contender):
-    """The LiteLLM proxy as its pages say for production: no database, no callbacks, errors only in the log."""
+    """The LiteLLM proxy as for production, without database and callbacks; it logs errors only."""
 
     name = "litellm"
     key = "sk-holdfast-bench"
@@ -177,7 +177,7 @@ class Ours(Contender):
 
     @contextlib.contextmanager
     def start(self, place: Path, upstreams: Sequence[Upstream]) -> Iterator[None]:
-        if importlib.util.find_spec("holdfast.rooms.llm.room") is None:
+        if "llm" not in ROOMS:
             raise Absent("this build has no llm room")
         port = free_port()
         (place / "holdfast.toml").write_text(self.settings(upstreams))
