@@ -51,9 +51,8 @@ def plans(quick: bool) -> dict[str, Plan]:
     }
 
 
-def contenders() -> list[Contender]:
+def peers() -> list[Contender]:
     return [
-        Ours(),
         Passthrough("raw ASGI + aiohttp", "raw", 1_000_000),
         Passthrough("FastAPI + httpx", "fastapi", 100),
         LiteLLM(),
@@ -62,9 +61,10 @@ def contenders() -> list[Contender]:
 
 def run(quick: bool) -> list[Row]:
     kinds = plans(quick)
-    with stage(contenders()) as on:
+    ours = Ours()
+    with stage([ours, *peers()]) as on:
         if OURS in on.here:
-            check_cache(on.here[OURS])
+            on.answered[OURS] += check_cache(ours)
         busy = put(on, kinds["busy"])
         alone = put(on, kinds["alone"])
         on.wait_ms(WAIT_MS)
@@ -76,6 +76,7 @@ def run(quick: bool) -> list[Row]:
             added(on, alone),
             hits(on, busy),
             costs(on, busy),
+            *books(on, ours),
             shown("memory after the run", memory.pop(OURS, None), **memory),
         ]
 
@@ -109,8 +110,8 @@ def from_cache(on: Stage, plan: Plan) -> Found:
     return found
 
 
-def check_cache(ours: Contender) -> None:
-    """That the stack is on: the first answer is a miss, the same again a hit."""
+def check_cache(ours: Ours) -> int:
+    """That the cache is on: the first answer is a miss, the same again a hit. How many requests it took."""
     said = []
     for _ in range(2):
         status, headers, body = ours.ask("Is the cache on?")
@@ -119,6 +120,16 @@ def check_cache(ours: Contender) -> None:
         said.append(headers.get("x-holdfast-cache"))
     if said != ["miss", "hit"]:
         raise RuntimeError(f"the exact cache is to miss, then hit; it said {said}")
+    return len(said)
+
+
+def books(on: Stage, ours: Ours) -> list[Row]:
+    """That the ledger was kept all the while: calls of the key's user in it, over answers."""
+    answered = on.answered[OURS]
+    if not answered:
+        return []
+    found = ours.in_ledger(answered)
+    return [shown("calls in the ledger over answers given", found, found / answered, answers=answered)]
 
 
 def throughput(on: Stage, turns: Turns) -> list[Row]:
@@ -159,13 +170,15 @@ def hits(on: Stage, turns: Turns) -> Row:
 
 
 def costs(on: Stage, turns: Turns) -> Row:
-    """Where the time goes, and whether the second core was the narrow place."""
-    told = {
-        name: f"{typical(turns, name).server_us:.0f} us, {typical(turns, name).beside:.0%}"
-        for name in (*on.here, HIT)
-        if any(name in turn for turn in turns)
-    }
-    return shown("CPU of the server a call at c=32; the other core's load", told.pop(OURS, None), **told)
+    """Where the time goes; whether the second core was the narrow place, or somebody else on the machine."""
+    told = {}
+    for name in (*on.here, HIT):
+        if any(name in turn for turn in turns):
+            each = typical(turns, name)
+            told[name] = (
+                f"{each.server_us:.0f} us ({each.busy:.0%} of its core, {each.beside:.0%} of the other)"
+            )
+    return shown("CPU of the server a call, c=32", told.pop(OURS, None), **told)
 
 
 def promised(
@@ -198,7 +211,7 @@ def typical(turns: Turns, name: str) -> Found:
     return Found(
         *(
             median([getattr(each, part) for each in of])
-            for part in ("rps", "p50_ms", "p99_ms", "server_us", "beside")
+            for part in ("rps", "p50_ms", "p99_ms", "server_us", "busy", "beside")
         )
     )
 

@@ -7,15 +7,13 @@ gateway sends by itself to find out counts as an attempt, not as being back.
 """
 
 import contextlib
-import http.client
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.apps.llm_contenders import BIN, Absent, Contender, LiteLLM, Ours, Upstream
+from benchmarks.apps.llm_contenders import BIN, Absent, Contender, LiteLLM, Ours, Upstream, send
 from benchmarks.apps.serving import folder, free_port, program
 from benchmarks.harness import Row, at_most, main, shown
 
@@ -117,10 +115,10 @@ def answered_user(call: dict[str, Any]) -> bool:
 
 def calls(upstream: Upstream) -> Sequence[dict[str, Any]]:
     """Everything that has reached this provider, in the order in which it came."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", upstream.port)) as connection:
-        connection.request("GET", "/_calls")
-        models = json.loads(connection.getresponse().read())["models"]
-    return sorted((call for each in models.values() for call in each), key=lambda call: call["began_s"])
+    _, _, log = send(upstream.port, "GET", "/_calls")
+    return sorted(
+        (call for each in log["models"].values() for call in each), key=lambda call: call["began_s"]
+    )
 
 
 def until(moment: float) -> None:

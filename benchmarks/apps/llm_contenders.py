@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,20 @@ class Contender:
     def ask(self, text: str) -> tuple[int, dict[str, str], Any]:
         """One request, as any client makes it: status, headers in lower case, the JSON."""
         body = {"model": "mock", "temperature": 0, "messages": [{"role": "user", "content": text}]}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        with contextlib.closing(connection):
-            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-            answer = connection.getresponse()
-            content = answer.read()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, found, json.loads(content or b"{}")
+        return send(self.port, "POST", "/v1/chat/completions", json.dumps(body), headers)
+
+
+def send(
+    port: int, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], Any]:
+    """One request on a connection of its own: status, headers in lower case, the JSON."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        content = answer.read()
+    found = {name.lower(): value for name, value in answer.getheaders()}
+    return answer.status, found, json.loads(content or b"{}")
 
 
 class Direct(Contender):
@@ -156,7 +163,7 @@ def litellm() -> Path:
         return command
     uv = BIN / "uv"
     if not uv.exists():
-        raise Absent(f"{LITELLM} is not installed, and there is no uv in {BIN.relative_to(ROOT)} to do it")
+        raise Absent(f"{LITELLM} is not installed, and there is no uv in {BIN}")
     print(f"making an environment for {LITELLM} in {LITELLM_HOME.relative_to(ROOT)}", flush=True)
     python = LITELLM_HOME / "bin" / "python"
     for step in (
@@ -229,3 +236,13 @@ class Ours(Contender):
         if made.returncode or not made.stdout.strip():
             raise RuntimeError(f"no virtual key could be made: {made.stderr.strip()[-500:]}")
         return made.stdout.split()[0]
+
+    def in_ledger(self, enough: int) -> int:
+        """Calls in the ledger once there are `enough`, or after 10 s: it is written in the background."""
+        for _ in range(100):
+            _, _, spend = send(self.port, "GET", "/admin/llm/spend?by=user")
+            found = sum(line["calls"] for line in spend["lines"] if line["id"] == "bench")
+            if found >= enough:
+                break
+            time.sleep(0.1)
+        return found

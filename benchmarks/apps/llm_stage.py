@@ -1,16 +1,16 @@
 """What stands ready while gateways are compared: the upstream, every contender that can run, and the load."""
 
 import contextlib
-import http.client
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.apps.llm_contenders import Absent, Contender, Direct, Upstream
+from benchmarks.apps.llm_contenders import Absent, Contender, Direct, Upstream, send
 from benchmarks.apps.serving import ROOT, Server, folder, free_port, pinned
 
 
@@ -23,6 +23,8 @@ class Found:
     p99_ms: float
     server_us: float
     """CPU of the server a request; of the upstream itself for `direct`."""
+    busy: float
+    """The share of its core that the server had, 0..1: what others on the machine took is not in it."""
     beside: float
     """How busy load and upstream kept their core, 0..1."""
 
@@ -68,6 +70,7 @@ class Stage:
         self.load = load
         self.here: dict[str, Contender] = {direct.name: direct}
         self.absent: dict[str, str] = {}
+        self.answered: Counter[str] = Counter()
 
     def turn(
         self,
@@ -96,6 +99,7 @@ class Stage:
         )
         if told["errors"] or not told["requests"]:
             raise RuntimeError(f"{name} failed {told['errors']} requests at c={connections}: {told['error']}")
+        self.answered[name] += told["all"]
         spent = [server.cpu_s() - was for server, was in zip(servers, before, strict=True)]
         # What servers spend while warming up and draining is theirs too: a share of all requests sent.
         share = told["requests"] / told["all"]
@@ -104,6 +108,7 @@ class Stage:
             p50_ms=told["p50_ms"],
             p99_ms=told["p99_ms"],
             server_us=spent[0] * share / told["requests"] * 1e6,
+            busy=min(1.0, spent[0] * share / told["seconds"]),
             beside=min(1.0, (spent[1] * share + told["cpu_s"]) / told["seconds"]),
         )
 
@@ -116,9 +121,7 @@ class Stage:
         return int(self._tell("/count")["count"])
 
     def _tell(self, path: str) -> dict[str, Any]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.direct.port)) as connection:
-            connection.request("GET", path)
-            told: dict[str, Any] = json.loads(connection.getresponse().read())
+        told: dict[str, Any] = send(self.direct.port, "GET", path)[2]
         return told
 
 
