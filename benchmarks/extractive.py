@@ -1,8 +1,8 @@
-"""The built-in extractive model on KorQuAD 1.0 dev: does the best sentence hold the answer, and does it refuse?
+"""The built-in extractive model on KorQuAD 1.0 dev: does the best sentence hold the answer, is it sure?
 
-A figure counts a question as answered when a gold answer stands in the quoted text. `with the gold paragraph`
-chooses among its sentences, `open` among those of all 964 paragraphs. The weights of scoring.py were fitted on
-the even paragraphs; the rows `held out` are the odd ones alone. Refusals are judged on the odd ones too: a
+A question counts as answered when a gold answer stands in the quoted text. `with the gold paragraph`
+chooses among its sentences, `open` among those of all 964 paragraphs. The weights of scoring.py were fitted
+on the even paragraphs; the rows `held out` are the odd ones alone. Refusals are judged on the odd ones too: a
 question beside its own paragraph is answerable; beside a random one, or another one of the same article, it
 counts as not answerable (a few of the latter are, by repetition).
 """

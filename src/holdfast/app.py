@@ -32,6 +32,7 @@ from holdfast.ports.services import Scope
 from holdfast.status import StatusReport
 
 if TYPE_CHECKING:
+    from holdfast.ports.model import Model
     from holdfast.rooms.cache.engine.cache import CacheEngine
     from holdfast.rooms.cache.engine.responses import Responses
     from holdfast.rooms.cache.engine.sessions import Sessions
@@ -295,6 +296,12 @@ class Holdfast:
     def limits(self) -> "Limits":
         """Charge an action: `@hold.limits.limit("ai_generation")`, `await hold.limits.take(...)`."""
         found: Limits = self._room("limits").limits
+        return found
+
+    @property
+    def model(self) -> "Model":
+        """A language model: `await hold.model.complete(Ask(messages=(Turn("user", "안녕"),)))`."""
+        found: Model = self._room("llm").model
         return found
 
     @property

@@ -21,7 +21,18 @@ from holdfast.kernel.config import ROOT, Settings, load_settings
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.room import Room
 
-ROOMS = ("telemetry", "resilience", "cache", "limits", "recommend", "faults", "health", "console")
+ROOMS = (
+    "telemetry",
+    "resilience",
+    "cache",
+    "limits",
+    "llm",
+    "recommend",
+    "conversations",
+    "faults",
+    "health",
+    "console",
+)
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 
 
@@ -46,7 +57,7 @@ def _resilience(ground: Ground) -> Room:
     from holdfast.rooms.resilience.room import Config, ResilienceRoom
 
     config = ground.settings.section("resilience", Config)
-    return ResilienceRoom(
+    room = ResilienceRoom(
         config,
         clock=ground.clock,
         meter=ground.meter,
@@ -56,6 +67,8 @@ def _resilience(ground: Ground) -> Room:
         sql=ground.sql if config.shares and ground.shared is None else None,
         rng=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
     )
+    ground.guards = room.guards
+    return room
 
 
 def _cache(ground: Ground) -> Room:
@@ -92,6 +105,31 @@ def _limits(ground: Ground) -> Room:
     return room
 
 
+def _llm(ground: Ground) -> Room:
+    from holdfast.rooms.llm.room import Config, LlmRoom
+    from holdfast.rooms.llm.rules.virtual_keys import PREFIX
+
+    _require("llm", "httptools")
+    room = LlmRoom(
+        ground.settings.section("llm", Config),
+        clock=ground.clock,
+        ids=ground.ids,
+        meter=ground.meter,
+        log=ground.log,
+        supervisor=ground.supervisor,
+        guards=ground.guards,
+        cache=ground.cache,
+        sql=ground.sql,
+        shared=ground.shared,
+        nodes=ground.workers,
+        production=ground.root.environment == "production",
+        rng=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
+    )
+    ground.model = room.model
+    ground.credentials = (*ground.credentials, PREFIX.encode())
+    return room
+
+
 def _recommend(ground: Ground) -> Room:
     _require("recommend", "numpy", "scipy")
     from holdfast.rooms.recommend.room import Config, RecommendRoom
@@ -113,6 +151,19 @@ def _faults(ground: Ground) -> Room:
     from holdfast.rooms.faults.room import Config, FaultsRoom
 
     return FaultsRoom(ground.settings.section("faults", Config), clock=ground.clock)
+
+
+def _conversations(ground: Ground) -> Room:
+    from holdfast.rooms.conversations.room import Config, ConversationsRoom
+
+    return ConversationsRoom(
+        ground.settings.section("conversations", Config),
+        sql=ground.sql,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        model=ground.model,
+    )
 
 
 def _health(ground: Ground) -> Room:
@@ -139,7 +190,9 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "resilience": _resilience,
     "cache": _cache,
     "limits": _limits,
+    "llm": _llm,
     "recommend": _recommend,
+    "conversations": _conversations,
     "faults": _faults,
     "health": _health,
     "console": _console,

@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Callable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case: sorts as the number does
+_PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_SHIFTS = tuple(range(120, -1, -10))
 
 
 class IdSource:
@@ -37,4 +39,4 @@ class IdSource:
     def sortable(self, wall_s: float) -> str:
         """26 characters that sort by time: 48 bits of milliseconds, 80 random bits (the ULID layout)."""
         number = (int(wall_s * 1000) & (1 << 48) - 1) << 80 | self.bits(80)
-        return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+        return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

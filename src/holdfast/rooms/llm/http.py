@@ -16,6 +16,7 @@ from holdfast.rooms.llm.engine.virtual_keys import VirtualKeys
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request, check_body, sse
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.problems import NotAPrompt, error_of, in_openai_shape, unknown_model
+from holdfast.rooms.llm.rules.virtual_keys import PREFIX, Admitted
 
 _STOPPED = {
     "message": "the server is stopping: ask again",
@@ -86,11 +87,12 @@ class Gateway:
         return Answer(answered.body, headers=self._headers(answered, began))
 
     async def models(self, call: Call) -> ModelList:
-        key = await self._payer(call, "")
-        return ModelList([ModelCard(name) for name in self._client.paths.public if self._may(key, name)])
+        key = await self._key(call)
+        public = self._client.paths.public
+        return ModelList([ModelCard(name) for name in public if key is None or key.allows(name)])
 
     async def model(self, call: Call) -> ModelCard:
-        await self._payer(call, "")
+        await self._key(call)
         name = call.params["model"]
         if name not in self._client.paths.public:
             raise unknown_model(name, list(self._client.paths.public))
@@ -120,22 +122,26 @@ class Gateway:
         )
 
     async def _payer(self, call: Call, model: str) -> Payer:
-        """Whose account it goes on; raises Unauthorized, UnknownKey, ModelNotAllowed."""
-        given = call.header("authorization").removeprefix("Bearer ").strip() or call.header("api-key")
-        if self._keys.is_one(given):
-            key = await self._keys.find(given)
-            call.event.user_id = call.event.user_id or key.user
-            return self._keys.payer(key, model)
-        if self._keys_required:
-            raise Unauthorized(
-                "the gateway asks for a virtual key",
-                hint="send Authorization: Bearer hf-…; see `holdfast llm keys`",
-            )
+        """Whose account it goes on."""
+        key = await self._key(call)
+        if key is not None:
+            key.check_model(model)
+            call.event.user_id = call.event.user_id or key.key.user
+            return key.payer(model)
         ctx = current_ctx()
         return Payer(tenant=ctx.tenant if ctx is not None else "", user=call.user_id, model=model)
 
-    def _may(self, payer: Payer, model: str) -> bool:
-        return self._keys.may(payer, model)
+    async def _key(self, call: Call) -> Admitted | None:
+        """The virtual key that came along, found good; None where none is asked for and none came."""
+        given = call.header("authorization").removeprefix("Bearer ").strip() or call.header("api-key")
+        if given.startswith(PREFIX):
+            return await self._keys.authenticate(given)
+        if self._keys_required:
+            raise Unauthorized(
+                "the gateway asks for a virtual key",
+                hint="send Authorization: Bearer hf-…; `holdfast llm keys create` makes one",
+            )
+        return None
 
     def _headers(self, answered: Answered, began: float) -> tuple[tuple[str, str], ...]:
         spent_s = self._clock.monotonic() - began

@@ -21,11 +21,10 @@ from holdfast.rooms.llm.engine.degraded import Degraded
 from holdfast.rooms.llm.engine.figures import Figures, LlmFigures
 from holdfast.rooms.llm.engine.meaning import Meaning
 from holdfast.rooms.llm.engine.model import ClientModel
-from holdfast.rooms.llm.engine.money import Money
+from holdfast.rooms.llm.engine.money import MIGRATIONS, Money
 from holdfast.rooms.llm.engine.paths import Paths
 from holdfast.rooms.llm.http import Gateway, routes
 from holdfast.rooms.llm.providers.making import maker
-from holdfast.rooms.llm.rules.prices import Prices
 from holdfast.rooms.llm.rules.settings import EXTRACTIVE, Config, check
 
 __all__ = ["Config", "LlmRoom"]
@@ -35,7 +34,7 @@ class LlmRoom(Room):
     """Models behind one stack: `model` for other rooms, /v1 for OpenAI's clients."""
 
     name: ClassVar[str] = "llm"
-    migrations: ClassVar[Sequence[Migration]] = Money.migrations
+    migrations: ClassVar[Sequence[Migration]] = MIGRATIONS
 
     def __init__(
         self,
@@ -57,22 +56,28 @@ class LlmRoom(Room):
         check(config)
         self.config = config
         self._clock = clock
-        self._supervisor = supervisor
-        self.paths = Paths(config, guards, clock, maker(clock))
+        self.paths = Paths(config, guards, clock, maker(clock, ids))
         self.figures = Figures(meter)
         self.money = Money(
-            config, clock=clock, ids=ids, meter=meter, sql=sql, shared=shared, nodes=nodes, rng=rng
+            *(config,),
+            clock=clock,
+            ids=ids,
+            meter=meter,
+            sql=sql,
+            shared=shared,
+            supervisor=supervisor,
+            nodes=nodes,
         )
         accounts = Accounts(
             self.money.budgets,
             self.money.ledger,
-            Prices(config.prices),
+            self.money.prices,
             self.figures,
             log,
             clock=clock,
             new_id=lambda: ids.sortable(clock.wall()),
         )
-        self._meaning = Meaning(config.semantic, rng) if config.semantic.enabled else None
+        self._meaning = Meaning(config.semantic, meter, rng) if config.semantic.enabled else None
         self.client = LlmClient(
             config,
             self.paths,
@@ -88,7 +93,7 @@ class LlmRoom(Room):
         self._gateway = Gateway(self.client, self.money.keys, self._page, clock, keys_required=required)
 
     async def start(self) -> None:
-        await self.money.start(self._supervisor)
+        await self.money.start()
 
     async def stop(self) -> None:
         await self.paths.close()
@@ -104,7 +109,7 @@ class LlmRoom(Room):
         return self.money.verbs()
 
     def _page(self) -> LlmFigures:
-        false_hits = None if self._meaning is None else self._meaning.false_hit_rate
+        false_hits = None if self._meaning is None else self._meaning.store.false_hit_rate
         now = self._clock.monotonic()
         return self.figures.page(self.paths, now, self.client.under_way, false_hits)
 

@@ -14,8 +14,8 @@ from holdfast.ports.services import NoMeter
 from holdfast.rooms.llm.engine.budgets import Budgets
 from holdfast.rooms.llm.engine.shared_counts import SharedCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
-from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.denials import BudgetExceeded
+from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
 from holdfast.rooms.llm.store.budgets_sql import SqlBudgets
 from holdfast.stores.config import Config as DatabaseConfig
@@ -58,7 +58,7 @@ async def opened(url):
     config = DatabaseConfig(deadline_s=30.0, busy_timeout_s=30.0)
     database = open_sql(url, Path(sys.argv[2]), SystemClock(), config)
     await database.start()
-    return SqlBudgets(database, SystemClock.wall)
+    return SqlBudgets(database, SystemClock.wall, patience_s=30.0)
 
 
 async def main():

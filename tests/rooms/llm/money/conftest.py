@@ -117,6 +117,8 @@ def world(request, clock):
         made = World(lambda: SharedCounts(RedisBudgets(shared, new_id()), SystemClock(), UTC, new_id))
     else:
         database = request.getfixturevalue("sqlite" if request.param == "sqlite" else "postgres")
-        made = World(lambda: SharedCounts(SqlBudgets(database, clock.wall), clock, UTC, new_id))
+        made = World(
+            lambda: SharedCounts(SqlBudgets(database, clock.wall, patience_s=30.0), clock, UTC, new_id)
+        )
     made.counts = request.getfixturevalue("closing")
     return made

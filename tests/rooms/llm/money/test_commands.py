@@ -10,8 +10,8 @@ from holdfast.edge.respond import decode_body, decode_query
 from holdfast.kernel.errors import BadInput
 from holdfast.kernel.event import Event
 from holdfast.kernel.route import Call
-from holdfast.rooms.llm.rules.ledger import Entry
 from holdfast.rooms.llm.rules.denials import KeyDisabled, NoSuchKey
+from holdfast.rooms.llm.rules.ledger import Entry
 from tests.rooms.llm.money.conftest import NOON
 from tests.rooms.llm.money.test_money import Held
 

@@ -10,9 +10,9 @@ from holdfast.ports.services import NoMeter
 from holdfast.rooms.llm.engine.budgets import Budgets
 from holdfast.rooms.llm.engine.memory_counts import MemoryCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.rules.limits import REQUESTS, ROLLING, TOKENS, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.denials import BudgetExceeded
 
 KIM = Payer(tenant="서울", user="김철수", model="gpt-4o")
 DAILY = BudgetSetting("user", "month", tokens=100)

@@ -10,7 +10,6 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import BadInput, Unavailable
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.llm.engine.virtual_keys import VirtualKeys
-from holdfast.rooms.llm.rules.limits import COST, DAY, MONTH, REQUESTS, ROLLING, TOKENS
 from holdfast.rooms.llm.rules.denials import (
     KeyDisabled,
     KeyExpired,
@@ -18,6 +17,7 @@ from holdfast.rooms.llm.rules.denials import (
     NoSuchKey,
     UnknownKey,
 )
+from holdfast.rooms.llm.rules.limits import COST, DAY, MONTH, REQUESTS, ROLLING, TOKENS
 from holdfast.rooms.llm.rules.virtual_keys import (
     KeyBudget,
     NewKey,
@@ -138,6 +138,7 @@ async def test_a_key_is_shown_once_and_found_again(sql, clock):
     payer = found.payer("gpt-4o")
     assert (payer.tenant, payer.user, payer.key, payer.model) == ("서울", "김철수", key.id, "gpt-4o")
     assert payer.own == key.limits()
+    assert found.payer("gpt-4o", "아무개").user == "김철수", "the key's user is not the caller's to choose"
     assert [each.name for each in await keys.all()] == ["김 대리의 노트북"]
     assert await keys.get(key.id) == key
 

@@ -14,9 +14,9 @@ from holdfast.rooms.llm.engine.budgets import Budgets, Reservation
 from holdfast.rooms.llm.engine.copying import Copying
 from holdfast.rooms.llm.engine.memory_counts import MemoryCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.rules.limits import DAY, ROLLING, TOKENS, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.store.budgets_sql import SqlCopy
 from tests.meters import RecordingMeter
 from tests.rooms.llm.money.conftest import NOON

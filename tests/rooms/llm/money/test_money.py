@@ -1,5 +1,6 @@
 """Prices, budgets, ledger and keys put together, as the room holds them."""
 
+import asyncio
 import random
 import subprocess
 import sys
@@ -17,11 +18,11 @@ from holdfast.rooms.llm.engine.memory_counts import MemoryCounts
 from holdfast.rooms.llm.engine.money import MIGRATIONS, Money
 from holdfast.rooms.llm.engine.shared_counts import SharedCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting
+from holdfast.rooms.llm.rules.denials import BudgetExceeded, KeyDisabled
 from holdfast.rooms.llm.rules.ledger import Entry
 from holdfast.rooms.llm.rules.money_settings import MoneySettings
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.prices import Tokens, cost_of
-from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.rules.virtual_keys import KeyBudget, NewKey
 from tests.rooms.llm.money.conftest import NOON, opened
 
@@ -146,6 +147,22 @@ async def test_a_key_s_budget_is_charged_by_its_calls_and_by_nobody_else_s(sqlit
             await money.budgets.reserve(payer, tokens=1)
         assert refused.value.members["scope"] == "key"
         await money.budgets.reserve((await money.keys.authenticate(other)).payer("gpt-4o"), tokens=50)
+
+
+async def used_up(keys, secret):
+    """Call with the key until it is refused."""
+    never = asyncio.get_running_loop().create_future()
+    while await keys.authenticate(secret):
+        await asyncio.wait([never], timeout=0.01)
+
+
+async def test_a_key_that_one_process_revokes_stops_in_the_other_by_itself(sqlite):
+    async with Held(sqlite, SystemClock()) as here, Held(sqlite, SystemClock()) as elsewhere:
+        key, secret = await here.keys.create(NewKey(name="실험"))
+        await elsewhere.keys.authenticate(secret)
+        await here.keys.revoke(key.id)
+        with pytest.raises(KeyDisabled):
+            await used_up(elsewhere.keys, secret)
 
 
 async def test_where_budgets_are_counted(sqlite, postgres, shared):

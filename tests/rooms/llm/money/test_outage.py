@@ -10,10 +10,11 @@ from holdfast.ports.services import NoMeter
 from holdfast.rooms.llm.engine.budgets import Budgets
 from holdfast.rooms.llm.engine.shared_counts import SharedCounts
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Declared
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.rules.limits import ROLLING, TOKENS, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
+from holdfast.rooms.llm.store.budgets_sql import SqlBudgets
 from holdfast.stores.open import open_shared
 from holdfast.stores.redis.config import Config as SharedConfig
 from tests.rooms.llm.money.conftest import until
@@ -147,3 +148,53 @@ async def test_a_poisoned_count_does_not_stop_the_others(own_redis, nodes):
     assert await other.passes(101, Payer(user="이영희")) is None
     assert await other.passes(10) is not None, "by the share of this process"
     assert not one.counts.is_away
+
+
+async def test_a_reservation_is_remembered_as_long_as_what_it_holds(own_redis, nodes):
+    held = await nodes[0].passes(10)
+    record = f"hfm{{m}}r:{held._held.id}"
+    ttl_ms = own_redis.ask("PTTL", record)
+    assert ttl_ms >= own_redis.ask("PTTL", "hfm{m}c:user:month:tokens:김철수") - 1_000
+    held.settle(10)
+    await until(lambda: not nodes[0].counts.owed)
+    assert own_redis.ask("GET", record) == b"done"
+    assert own_redis.ask("ZCARD", "hfm{m}leases") == 0
+
+
+async def test_decisions_without_the_store_are_forgotten_once_they_are_told(own_redis, nodes):
+    one, _ = nodes
+    own_redis.pause()
+    blip = await one.passes(300)
+    own_redis.resume()
+    blip.settle(300)
+    await until(lambda: one.shared.is_up)
+    await one.counts.beat()
+    await until(lambda: not one.counts.owed and not one.counts.is_away)
+    await gone(own_redis, nodes)
+    assert await one.passes(350) is not None, "half of 700: the 300 are not counted twice"
+
+
+async def test_a_database_that_goes_away_is_made_up_for_when_it_is_back(sqlite, clock):
+    new_id = IdSource().span_id
+    processes = [SharedCounts(SqlBudgets(sqlite, clock.wall, nodes=2), clock, UTC, new_id) for _ in range(2)]
+    one, other = (Budgets(Declared((MONTHLY,)), counts, NoMeter()) for counts in processes)
+    for counts in processes:
+        await counts.beat()
+    open_call = await one.reserve(KIM, tokens=400)
+    await sqlite.stop()
+    alone = await one.reserve(KIM, tokens=300)
+    with pytest.raises(BudgetExceeded):
+        await one.reserve(KIM, tokens=1)
+    open_call.settle(100)
+    alone.settle(300)
+    assert processes[0].is_away
+    assert processes[0].owed == 2
+    await sqlite.start()
+    for counts in processes:
+        await counts.beat()
+    await until(lambda: not processes[0].owed and not processes[0].is_away)
+    with pytest.raises(BudgetExceeded):
+        await other.reserve(KIM, tokens=601)
+    assert await other.reserve(KIM, tokens=600)
+    for counts in processes:
+        await counts.stop()

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.llm.rules.failures import Kind
-from holdfast.rooms.llm.rules.refusals import (
+from holdfast.rooms.llm.rules.denials import (
     Told,
     kind_of,
     masked,
@@ -20,6 +19,7 @@ from holdfast.rooms.llm.rules.refusals import (
     told,
     told_in,
 )
+from holdfast.rooms.llm.rules.failures import Kind
 
 NOW = 1_750_000_000.0
 

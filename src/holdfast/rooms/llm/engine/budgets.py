@@ -6,9 +6,9 @@ from holdfast.ports.services import Meter
 from holdfast.rooms.llm.engine.counting import Counts, Held
 from holdfast.rooms.llm.rules.budgets import Declared
 from holdfast.rooms.llm.rules.counts import Refusal
+from holdfast.rooms.llm.rules.denials import exceeded
 from holdfast.rooms.llm.rules.limits import PERIODS, UNITS, Limit
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.denials import exceeded
 
 LEASE_S = 600.0
 """After which a reservation that nobody settled is given back."""

@@ -5,7 +5,7 @@
        |      fresh     joined                                                     keep, settle
        +--------+---------+-------------- answer ---------------------------------------+
 
-Whole answers and streams take the same way: a stream is the same flight with its parts passed on as they come.
+Whole answers and streams take the same way: a stream is a flight whose parts are passed on as they come.
 """
 
 import random
@@ -30,7 +30,7 @@ from holdfast.rooms.llm.engine.streaming import Replay, Streamed
 from holdfast.rooms.llm.engine.tries import Attempt, Tries
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request
 from holdfast.rooms.llm.rules.assembly import Assembly
-from holdfast.rooms.llm.rules.budgets import BudgetExceeded
+from holdfast.rooms.llm.rules.denials import BudgetExceeded
 from holdfast.rooms.llm.rules.failures import ProviderFailed
 from holdfast.rooms.llm.rules.keys import is_cacheable, is_storable, request_key
 from holdfast.rooms.llm.rules.problems import broken_off, too_late, unknown_model
@@ -40,25 +40,17 @@ Air = Flight[Answered, Body]
 
 
 class Work:
-    """One kind of whole answer: how it is asked for, and which requests and answers may be kept."""
+    """One kind of whole answer, and how it is asked for."""
 
-    __slots__ = ("ask", "cacheable", "name", "storable")
+    __slots__ = ("ask", "name")
 
-    def __init__(
-        self,
-        name: str,
-        ask: Callable[[Path, Body, Limits], Awaitable[Body]],
-        cacheable: Callable[[Body, bool], bool],
-        storable: Callable[[Body], bool],
-    ) -> None:
+    def __init__(self, name: str, ask: Callable[[Path, Body, Limits], Awaitable[Body]]) -> None:
         self.name = name
         self.ask = ask
-        self.cacheable = cacheable
-        self.storable = storable
 
 
-CHAT = Work("chat", ask_whole, is_cacheable, is_storable)
-VECTORS = Work("vectors", ask_vectors, lambda body, sampled: True, lambda answer: bool(answer.get("data")))
+CHAT = Work("chat", ask_whole)
+VECTORS = Work("vectors", ask_vectors)
 
 
 class Voyage:
@@ -264,7 +256,7 @@ class LlmClient:
     async def _known(self, request: Request, work: Work) -> tuple[str, Kept | None, Answered | None]:
         """The key of the flight, what is kept that might stand in, and the answer where there is one now."""
         answers = self._answers
-        if not answers.enabled or not work.cacheable(request.body, self.config.cache.sampled):
+        if not answers.enabled or not is_cacheable(request.body, self.config.cache.sampled):
             self._number += 1
             return f"#{self._number}", None, None
         key = request_key({**request.body, "model": request.model}, request.payer.tenant, request.template)
@@ -321,11 +313,14 @@ class LlmClient:
         return found
 
     async def _keep(self, key: str, request: Request, answered: Answered, work: Work) -> None:
-        if key.startswith("#") or not request.writes_cache or not work.storable(answered.body):
+        if key.startswith("#") or not request.writes_cache or not is_storable(answered.body):
             return
         await self._answers.keep(key, request, answered)
         if self._meaning is not None and work is CHAT:
-            self._meaning.add(request, key)
+            other = self._meaning.add(request, key)
+            known = await self._answers.find(other) if other else None
+            if known is not None:
+                self._meaning.judge(other, answered.body, known.answered.body)
 
     def _tries(self, request: Request, account: Account) -> Tries:
         budget = self._budgets.get(request.model)

@@ -11,7 +11,7 @@ from holdfast.kernel.errors import Unavailable
 from holdfast.kernel.room import Finding
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import Meter
-from holdfast.rooms.llm.rules.ledger import Entry, Place, Sum, add_up, clean, day_of, merge, size_bytes
+from holdfast.rooms.llm.rules.ledger import Entry, Place, Sum, add_up, clean, day_before, merge, size_bytes
 from holdfast.rooms.llm.store.ledger import LedgerStore
 
 logger = logging.getLogger("holdfast.llm")
@@ -66,6 +66,9 @@ class Ledger:
         self._rows = meter.counter(
             "holdfast_llm_ledger_rows_total", "Rows taken into the ledger, by outcome.", ("outcome",)
         )
+        self._unpriced = meter.counter(
+            "holdfast_llm_ledger_unpriced_total", "Rows of models without a price, taken to cost nothing."
+        ).labels()
         self._spills = meter.counter(
             "holdfast_llm_ledger_spilled_total",
             "Rows dropped because the database was away for too long; their sums were kept.",
@@ -86,6 +89,8 @@ class Ledger:
         """Take a row. Never waits, never raises for the database."""
         entry = clean(entry)
         self._rows.labels(entry.outcome.partition(":")[0]).add()
+        if entry.unpriced:
+            self._unpriced.add()
         self._waiting.append(entry)
         self._bytes += size_bytes(entry)
         while self._bytes > self._most_bytes and self._waiting:
@@ -143,7 +148,7 @@ class Ledger:
         return await self._store.newest(0, most)
 
     def _since(self, days: int) -> str:
-        return day_of(int((self._clock.wall() - max(0, days - 1) * _DAY_S) * 1000), self._zone)
+        return day_before(int(self._clock.wall() * 1000), max(0, days - 1), self._zone)
 
     # -- the writer ------------------------------------------------------------------------------------
 

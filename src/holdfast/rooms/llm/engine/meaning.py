@@ -2,33 +2,58 @@
 
 import random
 
+from holdfast.ports.services import Meter
 from holdfast.rooms.llm.engine.semantic import SemanticStore
-from holdfast.rooms.llm.rules.asking import Body, Request
+from holdfast.rooms.llm.rules.asking import Body, Request, text_of
 from holdfast.rooms.llm.rules.keys import request_key
+from holdfast.rooms.llm.rules.semantic import disagreement, facts
 from holdfast.rooms.llm.rules.settings import SemanticSettings
+
+_MOST_SAMPLED = 1_000
 
 
 class Meaning:
-    """What was asked, by all that must be equal (tenant, template, model, history, sampling) and by meaning."""
+    """What was asked, by all that must be equal (tenant, template, model, history, sampling) and by meaning.
 
-    def __init__(self, settings: SemanticSettings, rng: random.Random) -> None:
+    A share of the hits is not used: the question is asked anew, and the two answers are compared.
+    """
+
+    def __init__(self, settings: SemanticSettings, meter: Meter, rng: random.Random) -> None:
         self.store = SemanticStore(
             settings.most_entries, settings.most_bytes, settings.threshold, settings.sample, rng
         )
+        self._sampled: dict[str, str] = {}
+        meter.watch(
+            "holdfast_llm_semantic_false_hits_ratio",
+            "Of the semantic hits that were asked anew, the share whose answer was another.",
+            lambda: self.store.false_hit_rate or 0.0,
+        )
 
     def find(self, request: Request, key: str) -> str:
-        """The key of the answer to a question that means the same; empty when there is none."""
+        """The key of the answer to a question that means the same; empty when there is none to be used."""
         asked = _last_question(request.body)
-        if asked is None:
+        hit = None if asked is None else self.store.find(_scope(request), asked)
+        if hit is None or hit.key == key:
             return ""
-        hit = self.store.find(_scope(request), asked)
-        return "" if hit is None else hit.key
+        if self.store.should_sample() and len(self._sampled) < _MOST_SAMPLED:
+            self._sampled[key] = hit.key
+            return ""
+        return hit.key
 
-    def add(self, request: Request, key: str) -> None:
-        """This question was answered under `key`."""
+    def add(self, request: Request, key: str) -> str:
+        """This question was answered under `key`; the key of the answer to compare it with, for a sample."""
         asked = _last_question(request.body)
-        if asked is not None:
+        other = self._sampled.pop(key, "")
+        if asked is not None and not other:
             self.store.add(_scope(request), asked, key)
+        return other
+
+    def judge(self, other: str, answer: Body, known: Body) -> None:
+        """A sampled hit against a new answer: they must not contradict each other."""
+        is_false = bool(disagreement(facts(text_of(answer)), facts(text_of(known))))
+        self.store.judged(is_false)
+        if is_false:
+            self.store.evict(other)
 
 
 def _last_question(body: Body) -> str | None:

@@ -203,7 +203,7 @@ class SharedCounts:
                 await self._one_by_one(batch)
             self._owed.told(len(batch))
             self._heard(batch)
-        if self.is_away and self._store.is_up:
+        if self._store.is_up:  # all is told: what was decided alone is part of what the store knows
             self.is_away = False
             self._local.clear()
 

@@ -116,6 +116,9 @@ class AiohttpTransport:
     async def _place(self) -> None:
         if self._closed:
             raise ProviderFailed(Kind.CONNECTION, "the transport is closed", code="closed")
+        if not self._places.locked():
+            await self._places.acquire()  # at once, and without a timer
+            return
         try:
             async with asyncio.timeout(self.limits.wait_s):
                 await self._places.acquire()

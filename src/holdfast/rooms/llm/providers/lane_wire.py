@@ -281,7 +281,9 @@ class Wire(asyncio.Protocol):
 
     def keep_s(self) -> float:
         """How long the peer says it keeps an unused connection; `NEVER` when it does not say."""
-        said = self.headers.get(b"keep-alive", b"")
+        said = self.headers.get(b"keep-alive")
+        if said is None:
+            return NEVER
         _, found, value = said.partition(b"timeout=")
         digits = value.split(b",")[0].strip()
         return float(digits) if found and digits.isdigit() and len(digits) < 10 else NEVER

@@ -105,9 +105,11 @@ def assemble(chunks: Iterable[Json]) -> Json:
 def _merge(known: Json, delta: Json) -> None:
     for name, value in delta.items():
         old = known.get(name)
-        if old is None:
+        if name == "tool_calls" and value:
+            known[name] = _calls(old or [], value)
+        elif old is None:
             if value is not None or name not in known:
-                known[name] = _calls([], value) if name == "tool_calls" and value else _taken(value, name)
+                known[name] = _taken(value, name)
         elif value is None:
             continue
         elif isinstance(old, _Text) and isinstance(value, str):
@@ -117,7 +119,7 @@ def _merge(known: Json, delta: Json) -> None:
         elif isinstance(old, dict) and isinstance(value, dict):
             _merge(old, value)
         elif isinstance(old, list) and isinstance(value, list):
-            _calls(old, value) if name == "tool_calls" else _extend(old, value)
+            _extend(old, value)
         else:
             known[name] = _taken(value, name)
 

@@ -69,7 +69,7 @@ def exceeded(refusal: Refusal) -> BudgetExceeded:
             **members,
         )
     seconds = max(1, -int(-refusal.retry_after_s // 1))
-    hint = f"it begins anew in {seconds} s"
+    hint = f"it has room again in {seconds} s"
     if refusal.is_held:
         hint = f"calls under way hold the rest; come back in {seconds} s"
     return BudgetExceeded(said, hint=hint, retry_after_s=refusal.retry_after_s, **members)

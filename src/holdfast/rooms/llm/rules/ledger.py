@@ -1,7 +1,7 @@
 """The ledger: a row for each attempt that may have been charged, and the sums that reports are made of."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 import msgspec
 
@@ -65,6 +65,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int = 0
     paid_by: str = ""
     """The row that paid, of a cached or coalesced answer."""
+
+
+def day_before(at_ms: int, days: int, zone: tzinfo) -> str:
+    """The day that many days before that of `at_ms`, however long the days between them are."""
+    return (datetime.fromtimestamp(at_ms / 1000, zone).date() - timedelta(days=days)).isoformat()
 
 
 class Sum(msgspec.Struct):

@@ -9,16 +9,17 @@ def _listed(text: str) -> frozenset[str]:
 
 NEGATIONS = _listed("not no never none nobody nothing neither nor without cannot except unless")
 MARKS = _listed(
-    "should must need needs may might ought would will was were did had been only all every each any some"
-    " both either your his her their its our he she they we yours theirs than ever and or but if while"
-    " because since until from by against between versus vs before after above below over under up down"
-    " in out off on into onto again still already yet now too more less most least during through within"
+    "need needs may might ought would will was were did had been only all every each any some both either"
+    " your his her their its our he she they we yours theirs than ever and or but if while because since"
+    " until for with as at from by against between versus vs before after above below over under up down in"
+    " out off on into onto again still already yet now too more less most least during through within"
 )
-"""Duty, tense, quantity, possession by others, place and direction: all must agree, in their order."""
+"""Tense, quantity, possession by others, place and direction: all must agree, in their order."""
+DUTIES = {"must": "must", "should": "should", "shall": "should", "can": "can", "could": "can"}
+"""They must agree too, save beside a how: `how can I`, `how should I`, 어떻게 해야 are `how do I`."""
 FILLER = _listed(
-    "a an the i me my mine you it this that these those there here is are am be do does can could shall"
-    " to of for at with as please kindly hi hello hey thanks thank just so let us get got have has want"
-    " like know what tell say give show explain describe help"
+    "a an the i me my mine you it this that these those there here is are am be do does to of please kindly"
+    " hi hello hey thanks thank just so let us want like know what tell say explain describe"
 )
 """What may differ. A capitalised one inside a sentence is a name (US, IT, vitamin A) and must agree."""
 ASKING = {

@@ -18,6 +18,7 @@ from holdfast.rooms.llm.rules.keys import request_key
 from holdfast.rooms.llm.rules.polarity import (
     ASKING,
     DIRECTIONS,
+    DUTIES,
     FILLER,
     KOREAN_ASKING,
     KOREAN_DIRECTIONS,
@@ -111,19 +112,20 @@ class _Reader:
         self.switch: int | None = None
 
     def facts(self, text: str) -> Facts:
-        must = "must" in self.marks and "how" in self.asks  # "how must I", 어떻게 해야: simply how
+        free = DUTIES if "how" in self.asks else {}
         return Facts(
             numbers=tuple(self.numbers),
             negations=tuple(self.negations),
             directions=tuple(self.directions),
             asks=frozenset(self.asks),
-            marks=tuple(mark for mark in self.marks if not (must and mark == "must")),
+            marks=tuple(mark for mark in self.marks if mark not in free),
             names=tuple(
                 name for name in _CAPITALISED.findall(text) if name != "I" and name.lower() in FILLER | MARKS
             ),
             quotes=tuple(folded(next(filter(None, one))) for one in _QUOTED.findall(text)),
             roles=(*(self.objects if self.subjects else ()), *self.particles),
-            content=tuple(self.content),
+            # A question all of small words says nothing that could agree with another: it is its own words.
+            content=tuple(self.content) or (" ".join(folded(text).split()),),
         )
 
     def take(self, token: str) -> None:
@@ -161,8 +163,8 @@ class _Reader:
             self.directions.append(DIRECTIONS[word])
         elif word in ASKING:
             self.asks.add(ASKING[word])
-        elif word == "must":
-            self.marks.append(word)
+        elif word in DUTIES:
+            self.marks.append(DUTIES[word])
         elif word in MARKS:
             self.marks.append(self._here(word))
         elif word not in FILLER:

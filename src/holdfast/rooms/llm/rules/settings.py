@@ -9,6 +9,7 @@ from msgspec import Meta
 from holdfast.kernel.config import Secret
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.guard.breaker import fixed_s
+from holdfast.rooms.llm.rules.money_settings import MoneySettings
 
 EXTRACTIVE = "extractive"
 """The deployment that is always there: it quotes, and needs no model and no key."""
@@ -54,8 +55,15 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool, Meta(description="ask for a stream where a whole answer is wanted, so that silence is noticed")
     ] = False
     headers: Annotated[dict[str, str], Meta(description="sent along with every call")] = {}
-    query: Annotated[dict[str, str], Meta(description="put on every address, as in api-version")] = {}
-    key_header: Annotated[str, Meta(description="as in api-key; empty: Authorization: Bearer")] = ""
+    auth: Annotated[
+        Literal["usual", "bearer", "api-key", "none"], Meta(description="how the key is sent; api-key: Azure")
+    ] = "usual"
+    api_version: Annotated[str, Meta(description="Azure's api-version; Anthropic's version")] = ""
+    organization: str = ""
+    project: str = ""
+    include_usage: Annotated[
+        bool, Meta(description="ask for the usage of streams; off for servers that refuse stream_options")
+    ] = True
     transport: Literal["lane", "aiohttp"] = "lane"
 
     def __post_init__(self) -> None:
@@ -112,15 +120,15 @@ class SemanticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.02
 
 
-class Config(msgspec.Struct, frozen=True):
+class Config(MoneySettings, frozen=True):
     """Settings of the llm room, `[llm]` in the file."""
 
     deployments: Annotated[
         dict[Name, Deployment], Meta(description="where models run: [llm.deployments.<name>]")
-    ] = {}
+    ] = {}  # noqa: RUF012 - msgspec copies it
     models: Annotated[
         dict[Name, ModelSettings], Meta(description="what holds for a public model: [llm.models.<name>]")
-    ] = {}
+    ] = {}  # noqa: RUF012 - msgspec copies it
     defaults: Annotated[ModelSettings, Meta(description="of a model that no table names")] = ModelSettings()
     default_model: Annotated[str, Meta(description="asked when no model is named; empty: the first")] = ""
     any_model: Annotated[
@@ -139,9 +147,6 @@ class Config(msgspec.Struct, frozen=True):
     keys_required: Annotated[
         bool | None, Meta(description="whether the gateway asks for a virtual key; unset: in production")
     ] = None
-    max_body_bytes: Annotated[int, Meta(ge=1024, description="longest prompt that the gateway takes")] = (
-        8 << 20
-    )
 
     def settings_of(self, model: str) -> ModelSettings:
         return self.models.get(model, self.defaults)

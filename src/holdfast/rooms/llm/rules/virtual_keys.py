@@ -16,9 +16,9 @@ from msgspec import Meta
 
 from holdfast.kernel.errors import BadInput
 from holdfast.rooms.llm.rules.budgets import BudgetSetting, Dollars, Period, Whole
+from holdfast.rooms.llm.rules.denials import KeyDisabled, KeyExpired, ModelNotAllowed
 from holdfast.rooms.llm.rules.limits import MOST, PERIODS, REQUESTS, ROLLING, TOKENS, Limit, limit_of
 from holdfast.rooms.llm.rules.payer import Payer
-from holdfast.rooms.llm.rules.denials import KeyDisabled, KeyExpired, ModelNotAllowed
 
 PREFIX = "hf-"
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -96,10 +96,10 @@ class Admitted(msgspec.Struct, frozen=True):
     key: VirtualKey
     own: tuple[Limit, ...]
 
-    def payer(self, model: str) -> Payer:
-        """Who pays for a call of this model."""
+    def payer(self, model: str, user: str = "") -> Payer:
+        """Who pays for a call of this model. `user`: whom the caller names, where the key is nobody's."""
         key = self.key
-        return Payer(key.tenant, key.user, key.id, model, self.own)
+        return Payer(key.tenant, key.user or user, key.id, model, self.own)
 
     def check(self, now_s: float) -> None:
         """Raises KeyDisabled, KeyExpired."""

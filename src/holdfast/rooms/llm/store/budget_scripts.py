@@ -83,8 +83,9 @@ end
 reply[1] = ok
 -- Settled before it was made: its caller had left, and its refund overtook it on another connection.
 if ok == 0 or redis.call('TYPE', record).ok == 'string' then return reply end
-local parts = {}
+local parts, keep_ms = {}, tonumber(ARGV[3]) + 3600000
 for _, c in ipairs(counts) do
+  keep_ms = math.max(keep_ms, tonumber(c.ttl))
   if c.form == 'r' then
     c.u = c.u + c.amount
   else
@@ -98,7 +99,8 @@ end
 if #parts > 0 then
   redis.call('DEL', record)
   redis.call('RPUSH', record, unpack(parts))
-  redis.call('PEXPIRE', record, ARGV[3] + 3600000)
+  -- As long as what it holds: should nobody come by for hours, it is still given back then.
+  redis.call('PEXPIRE', record, keep_ms)
   redis.call('ZADD', leases, now + ARGV[3], id)
 end
 return reply

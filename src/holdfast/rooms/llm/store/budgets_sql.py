@@ -5,6 +5,7 @@ dead process held comes back by itself. On PostgreSQL the rows of a decision are
 keys, on SQLite writers are serial anyway. The same table keeps the copy of counts that live in memory.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from holdfast.kernel.errors import Unavailable
+from holdfast.kernel.errors import Unavailable, unavailable
 from holdfast.kernel.room import Migration
 from holdfast.ports.storage import Sql, Transaction
 from holdfast.ports.upsert import incoming, insert_ignore, upsert
@@ -116,9 +117,13 @@ _SPARE_MS = 3_600_000
 class SqlBudgets:
     """The Store of `engine/shared_counts.py` over the database. Raises Unavailable."""
 
-    def __init__(self, sql: Sql, wall: Callable[[], float], *, nodes: int = 1) -> None:
+    def __init__(
+        self, sql: Sql, wall: Callable[[], float], *, nodes: int = 1, patience_s: float = 2.0
+    ) -> None:
+        """`patience_s`: how long a call may wait for its reservation before the database counts as away."""
         self._sql = sql
         self._wall = wall
+        self._patience_s = patience_s
         self._nodes = max(1, nodes)
         self.is_up = True
         """Whether it answered last time."""
@@ -130,8 +135,11 @@ class SqlBudgets:
     async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Answer:
         """All or nothing, in one transaction."""
         try:
-            async with self._sql.transaction() as tx:
+            async with asyncio.timeout(self._patience_s), self._sql.transaction() as tx:
                 return await self._reserve(tx, id, charges, lease_s)
+        except TimeoutError:
+            self.is_up = False
+            raise unavailable("the database takes too long to reserve a budget", 1.0) from None
         except Unavailable:
             self.is_up = False
             raise

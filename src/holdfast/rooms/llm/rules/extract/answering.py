@@ -31,18 +31,20 @@ class Answer(msgspec.Struct, frozen=True):
     confidence: float = 0.0
 
 
-def refusal(reading: Reading) -> Answer:
+def refusal(reading: Reading, confidence: float = 0.0) -> Answer:
     """Why there is no answer, in the language of the question."""
     spoken = language(reading.question)
     if not reading.question.strip() and not reading.summary:
         return Answer(NOTHING_ASKED[spoken], refused=True)
-    return Answer((NOT_THERE if reading.sources else NOTHING_GIVEN)[spoken], refused=True)
+    return Answer(
+        (NOT_THERE if reading.sources else NOTHING_GIVEN)[spoken], refused=True, confidence=confidence
+    )
 
 
 def quoted(reading: Reading, found: Sequence[Found]) -> Answer:
     """The best sentences, each in quotation marks with the number of its citation; or a refusal."""
     if not found or found[0].sure < SURE_ENOUGH:
-        return refusal(reading)
+        return refusal(reading, round(found[0].sure, 4) if found else 0.0)
     kept = [one for one in found[:QUOTES] if one is found[0] or _beside(one, found[0])]
     citations = tuple(_citation(reading.sources, one) for one in kept)
     text = " ".join(f"“{cited['quote']}” [{number}]" for number, cited in enumerate(citations, 1))

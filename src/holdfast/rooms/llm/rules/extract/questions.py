@@ -12,7 +12,8 @@ import msgspec
 from holdfast.rooms.llm.rules.extract.words import STOP, STOP_KOREAN, TOKEN, bare, folded, terms
 
 MAX_TOKENS = 200
-"""Words of a question that are read; a longer one is text that nobody separated from its question."""
+MAX_CHARS = 2_000
+"""What is read of a question; a longer one is text that nobody separated from its question."""
 
 _WHEN = re.compile(
     r"언제|연도|년도|날짜|며칠|시기|몇\s*(?:년|월|일|시)|(?:날|해|때|년)(?:은|는|인가|인지)?\s*\??$"
@@ -34,8 +35,9 @@ _WHERE = re.compile(
 _UNIT = re.compile(r"몇\s*([가-힣]{1,2}?)(?:이|인|일|을|를|으|로|에|의|까|나|부|\s|\?|$)")
 _UNIT_ENGLISH = re.compile(r"\bhow many ([a-z]{3,})", re.IGNORECASE)
 
+_NAME = re.compile(r"(?<=[^.!?:\s]\s)[A-Z][\w-]*|\b[A-Z]{2,}\b")
 _DATE = re.compile(
-    r"[0-9]\s*(?:년|월|일|세기|시\b)|\b(?:1[0-9]|20)[0-9]{2}\b|\b[0-9]{1,2}:[0-9]{2}\b"
+    r"[0-9]\s*(?:년|월|일|세기|시\b)|\b(?:1[0-9]|20)[0-9]{2}\b|\b[0-9]{1,2}:[0-9]{2}\b|[0-9] ?[ap]\.?m\b"
     r"|\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)(?:day)?\b|[월화수목금토일]요일|어제|오늘|내일|yesterday|today|tomorrow"
 )
@@ -61,6 +63,8 @@ class Question(msgspec.Struct, frozen=True):
     """Its distinct terms, in their order."""
     words: tuple[tuple[str, ...], ...]
     """The terms of each of its words: what share of it is found is counted in words."""
+    named: tuple[tuple[str, ...], ...] = ()
+    """Those of its words that are numbers, or capitalised inside a sentence: an answer must know them."""
     when: bool = False
     many: bool = False
     who: bool = False
@@ -86,12 +90,15 @@ def question(text: str) -> Question:
     >>> asked.many, asked.shows("지난해 회원은 12명이었다.")
     (True, (0.0, 1.0, 1.0, 0.0, 0.0))
     """
+    text = text[:MAX_CHARS]
     tokens = [token for token in TOKEN.findall(folded(text))[:MAX_TOKENS] if not _stopped(token)]
-    words = tuple(dict.fromkeys(found for token in tokens if (found := tuple(terms(token)))))
+    words = {found: token for token in tokens if (found := tuple(terms(token)))}
+    names = set(map(str.lower, _NAME.findall(text)))
     when = _WHEN.search(text) is not None
     return Question(
         terms=tuple(dict.fromkeys(term for word in words for term in word)),
-        words=words,
+        words=tuple(words),
+        named=tuple(found for found, token in words.items() if token[0].isdigit() or token in names),
         when=when,
         many=not when and _MANY.search(text) is not None,
         who=_WHO.search(text) is not None,

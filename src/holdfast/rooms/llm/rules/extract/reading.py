@@ -13,22 +13,28 @@ import msgspec
 
 from holdfast.rooms.llm.rules.extract.phrases import unquotable
 from holdfast.rooms.llm.rules.extract.scoring import Source
-from holdfast.rooms.llm.rules.extract.sentences import sentences
+from holdfast.rooms.llm.rules.extract.sentences import spans
 
 LONG_QUESTION = 160
 """Characters above which a user message is looked through for a context and a question apart."""
+WINDOW = 4_000
+"""Characters at either end of a message in which the marks of context and question are looked for."""
 SYSTEM_CONTEXT = 300
 """A shorter system message without a marked context is instructions: not to be quoted."""
 
 _QUESTION = re.compile(r"(?:^|\n)[ \t>#*]*(?:question|query|q|질문|물음|문제)[ \t*]*[:：]", re.IGNORECASE)
 _ANSWER = re.compile(r"\n[ \t>#*]*(?:answer|a|답변|답|대답)[ \t*]*[:：]?\s*$", re.IGNORECASE)
 _CONTEXT = re.compile(
-    r"(?:^|\n)[ \t>#*<]*(?:context|passages?|documents?|sources?|text"
+    r"(?:^|\n|[.!?]\s)[ \t>#*<]*(?:context|passages?|documents?|sources?|text"
     r"|문맥|본문|자료|참고|지문|내용|글)[ \t*>]*[:：>]",
     re.IGNORECASE,
 )
 _SUMMARY = re.compile(
     r"요약|간추려|줄여\s?줘|정리해|\bsummar(?:y|i[sz]e|ies)\b|\btl;?\s?dr\b|\bcondense\b", re.IGNORECASE
+)
+
+_SUMMARY_FIRST = re.compile(
+    r"(?=[^:：\n]*(?:요약|summar|tl;?\s?dr))[^:：\n]{1,200}[:：](?=\s*\S)", re.IGNORECASE
 )
 
 
@@ -92,7 +98,7 @@ def _said(message: dict[str, Any], at: int) -> list[Source]:
         return [Source(name, text, talk=role != "tool") for name, text in _texts(message, at)]
     found = []
     for name, text in _texts(message, at):
-        marked = _CONTEXT.search(text)
+        marked = _CONTEXT.search(text, 0, WINDOW)
         if marked:
             found.append(Source(name, text, start=marked.end(), talk=True))
         elif len(text) >= SYSTEM_CONTEXT:
@@ -109,23 +115,37 @@ def _split(texts: list[tuple[str, str]]) -> tuple[str, list[Source]]:
     if marked := _question_marked(text):
         start, end = marked
         return text[start:end].strip(), [*brought, *_around(name, text, start, end)]
-    if len(text) < LONG_QUESTION and "\n" not in text.strip():
+    if begun := _SUMMARY_FIRST.match(text):
+        return begun.group().strip(), [*brought, *_around(name, text, 0, begun.end())]
+    if len(text) < LONG_QUESTION and "\n" not in text.strip() and not _SUMMARY.search(text):
         return text.strip(), brought
-    spans = sentences(text)
-    for at in (len(spans) - 1, 0):
-        start, end = spans[at]
-        if (len(spans) > 1 and unquotable(text[start:end])) or _SUMMARY.search(text[start:end]):
+    for start, end in _edges(text):
+        if unquotable(text[start:end]) or _SUMMARY.search(text[start:end]):
             return text[start:end], [*brought, *_around(name, text, start, end)]
     return text.strip(), brought
 
 
+def _edges(text: str) -> list[tuple[int, int]]:
+    """The last sentence and the first one, of several."""
+    first = last = next(spans(text), (0, 0))
+    tail = max(0, len(text) - WINDOW)
+    for start, end in spans(text[tail:]):
+        last = (start + tail, end + tail)
+    return [last, first] if first != last else []
+
+
 def _question_marked(text: str) -> tuple[int, int] | None:
     """The span after the last `Question:`, up to a context or an empty `Answer:`."""
-    marks = list(_QUESTION.finditer(text))
+    tail = max(0, len(text) - WINDOW)
+    marks = list(_QUESTION.finditer(text, tail)) or list(_QUESTION.finditer(text, 0, WINDOW))
     if not marks:
         return None
     start = marks[-1].end()
-    stops = [found.start() for pattern in (_CONTEXT, _ANSWER) if (found := pattern.search(text, start))]
+    stops = [
+        found.start()
+        for pattern in (_CONTEXT, _ANSWER)
+        if (found := pattern.search(text, start, start + WINDOW))
+    ]
     end = min(stops, default=len(text))
     return (start, end) if text[start:end].strip() else None
 
@@ -134,12 +154,14 @@ def _around(name: str, text: str, start: int, end: int) -> list[Source]:
     """The text before and after the question, without the words that mark context, question and answer."""
     found = []
     for begin, stop in ((0, start), (end, len(text))):
-        part = text[begin:stop]
-        if marked := _CONTEXT.search(part):
-            begin += marked.end()
-        closing = list(_QUESTION.finditer(text, begin, stop)) + list(_ANSWER.finditer(text, begin, stop))
-        if closing:
-            stop = min(one.start() for one in closing) if closing[-1].end() == stop else stop
+        if marked := _CONTEXT.search(text, begin, min(stop, begin + WINDOW)):
+            begin = marked.end()
+        tail = max(begin, stop - WINDOW)
+        for pattern in (_ANSWER, _QUESTION):
+            for mark in pattern.finditer(text, tail, stop):
+                if mark.end() == stop:
+                    stop = mark.start()
+                    break
         if text[begin:stop].strip():
             found.append(Source(name, text, start=begin, end=stop))
     return found

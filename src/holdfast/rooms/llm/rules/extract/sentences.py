@@ -35,15 +35,18 @@ def sentences(text: str) -> list[tuple[int, int]]:
     >>> [text[a:b] for text in ["그는 떠났다. 1989. 3. 12. 돌아왔다!"] for a, b in sentences(text)]
     ['그는 떠났다.', '1989. 3. 12. 돌아왔다!']
     """
-    found: list[tuple[int, int]] = []
+    return list(spans(text))
+
+
+def spans(text: str) -> Iterator[tuple[int, int]]:
+    """The same one by one, for a text that is too long to be read at once."""
     begin = 0
     for match in _BOUNDARY.finditer(text):
         if match.lastgroup == "end" and _goes_on(text, begin, match):
             continue
-        found.extend(_pieces(text, begin, match.end()))
+        yield from _pieces(text, begin, match.end())
         begin = match.end()
-    found.extend(_pieces(text, begin, len(text)))
-    return found
+    yield from _pieces(text, begin, len(text))
 
 
 def _goes_on(text: str, begin: int, match: re.Match[str]) -> bool:

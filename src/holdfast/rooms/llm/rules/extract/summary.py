@@ -8,10 +8,12 @@ are about. Sentences are taken greedily, each weighed by what is not yet said.
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from heapq import heapify, heappop, heapreplace
 
 from holdfast.rooms.llm.rules.extract.phrases import OURS
 from holdfast.rooms.llm.rules.extract.scoring import STEP, Found, Source
-from holdfast.rooms.llm.rules.extract.sentences import sentences
+from holdfast.rooms.llm.rules.extract.sentences import spans
 from holdfast.rooms.llm.rules.extract.words import terms
 
 MOST = 5
@@ -19,42 +21,58 @@ MOST = 5
 LEAD = 0.5
 """What the first sentence of a text is worth more, falling to nothing by the fourth."""
 
+_Weighed = tuple[Found, frozenset[str], float]
+"""A sentence, its terms, and what its place is worth."""
+
 
 def summarise(sources: Sequence[Source], most: int | None = None) -> Iterator[list[Found] | None]:
     """The sentences to keep, in the order of the text, yielded last; None at each pause before."""
-    found: list[tuple[Found, frozenset[str], float]] = []
-    count = 0
+    found: list[_Weighed] = []
+    shared: Counter[str] = Counter()
+    seen = set(OURS)  # what is said twice is kept once; a refusal of ours is no content
     for number, source in enumerate(sources):
-        end = len(source.text) if source.end is None else source.end
-        for at, (start, stop) in enumerate(sentences(source.text[source.start : end])):
-            count += 1
-            if count % STEP == 0:
-                yield None
+        for at, (start, stop) in enumerate(spans(source.text[source.start : source.end])):
             said = source.text[start + source.start : stop + source.start]
-            if said in OURS:
+            if said in seen:
                 continue
+            seen.add(said)
             words = frozenset(term for term in terms(said) if term[0] in "=#" or len(term) == 2)
+            shared.update(words)
             one = Found(number, start + source.start, stop + source.start, 0.0, 1.0)
             found.append((one, words, 1 + LEAD * max(0.0, 1 - at / 3)))
-    kept = _greedy(found, most or max(1, min(MOST, round(math.sqrt(len(found))))))
+            if len(found) % STEP == 0:
+                yield None
+    few = len(found) < 4
+    weights = {term: math.log(1 + count) for term, count in shared.items() if count > 1 or few}
+    heap: list[tuple[float, int]] = []
+    for at, one_of in enumerate(found):
+        heap.append((-_worth(one_of, weights, frozenset()), at))
+        if at % (8 * STEP) == 0:
+            yield None
+    kept = _greedy(found, weights, heap, most or max(1, min(MOST, round(math.sqrt(len(found))))))
     yield sorted(kept, key=lambda one: (one.source, one.start))
 
 
-def _greedy(found: list[tuple[Found, frozenset[str], float]], most: int) -> list[Found]:
-    shared = Counter(term for _, words, _ in found for term in words)
-    weights = {term: math.log(1 + count) for term, count in shared.items() if count > 1 or len(found) < 4}
-    left = list(range(len(found)))
+def _greedy(
+    found: list[_Weighed], weights: dict[str, float], heap: list[tuple[float, int]], most: int
+) -> list[Found]:
+    """Whatever is worth most beside what is kept: worth only falls, so that an old figure is a bound."""
+    heapify(heap)
     kept: list[Found] = []
     said: set[str] = set()
-    while left and len(kept) < most:
-        best = max(left, key=lambda at: (_worth(found[at], weights, said), -at))
-        left.remove(best)
-        kept.append(found[best][0])
-        said |= found[best][1]
+    while heap and len(kept) < most:
+        at = heap[0][1]
+        now = -_worth(found[at], weights, said)
+        if now > heap[0][0]:
+            heapreplace(heap, (now, at))
+            continue
+        heappop(heap)
+        kept.append(found[at][0])
+        said |= found[at][1]
     return kept
 
 
-def _worth(one: tuple[Found, frozenset[str], float], weights: dict[str, float], said: set[str]) -> float:
+def _worth(one: _Weighed, weights: dict[str, float], said: AbstractSet[str]) -> float:
     _, words, lead = one
     new = sum(weights.get(term, 0.0) for term in words if term not in said)
     return lead * new / math.sqrt(len(words) + 4)

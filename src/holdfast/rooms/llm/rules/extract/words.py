@@ -15,6 +15,10 @@ TOKEN = re.compile(
 """One run of one script, of text that is folded."""
 
 
+GRAM = 0.3
+"""Weight of a 4-gram: a word of six letters has three of them."""
+
+
 def _listed(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -41,7 +45,8 @@ STOP_KOREAN = _listed(
     " 누구인가요 언제 언제인가 언제인가요 어디 어디인가 어디인가요 어느 어떤 어떻게 왜 몇 얼마 얼마인가"
     " 무슨 있는 하는 한 된 되는 했던 하였던 있었던 있다 했다 하였다 되었다 이다 대해 대한 알려줘"
     " 알려주세요 설명해줘 설명해주세요 말해줘 해줘 주세요 좀"
-    " 뭐 뭐야 뭐지 뭐였지 뭐예요 뭔가요 내 제 나의 저의 우리"
+    " 뭐 뭐야 뭐지 뭐죠 뭐였지 뭐였죠 뭐예요 뭔가요 내 제 내가 제가 나의 저의 우리"
+    " 했지 했죠 했어 했나요 했었지"
 )
 
 _FOLD = re.compile(r"(?:ing|edly|ed|ies|es|s|ly)$")
@@ -75,7 +80,7 @@ def stem(word: str) -> str:
         return word
     cut = _FOLD.sub(lambda match: "i" if match.group() == "ies" else "", word)
     cut = cut if len(cut) >= 3 else word
-    return cut[:-1] if len(cut) > 3 and cut[-1] in "ey" else cut
+    return cut[:-1] if len(cut) > 3 and cut[-1] in "eyi" else cut
 
 
 def terms(text: str) -> list[str]:
@@ -85,6 +90,15 @@ def terms(text: str) -> list[str]:
     (['서울', '=서울', '수도', '=수도'], ['enab', 'nabl', '=enabl', '#1000'])
     """
     return [term for token in TOKEN.findall(folded(text)) for term in _of(token)]
+
+
+def weight_of(term: str) -> float:
+    """What a term counts: the 4-grams of a Latin word a part each, or long words would outweigh short ones.
+
+    >>> weight_of("=library"), weight_of("libr"), weight_of("서울")
+    (1.0, 0.3, 1.0)
+    """
+    return GRAM if len(term) == 4 and term[0] not in "=#" else 1.0
 
 
 def _of(token: str) -> Iterator[str]:

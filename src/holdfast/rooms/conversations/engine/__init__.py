@@ -1,0 +1,1 @@
+"""What carries conversations out: claims, answers, streams, folding, recall, upkeep."""

@@ -1,0 +1,101 @@
+"""Makes what the model is given: recalls what matters, composes the context, and words it for the port."""
+
+import msgspec
+
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.context import current_ctx
+from holdfast.ports.model import Ask, Passage, Turn
+from holdfast.rooms.conversations.engine.folding import Folding
+from holdfast.rooms.conversations.rules import recall
+from holdfast.rooms.conversations.rules.context import TEMPLATE, Context, compose
+from holdfast.rooms.conversations.rules.personas import Persona
+from holdfast.rooms.conversations.rules.sentences import is_chatter, is_korean
+from holdfast.rooms.conversations.rules.settings import Config
+from holdfast.rooms.conversations.rules.state import WINDOW, State
+from holdfast.rooms.conversations.rules.turns import PENDING, exchanges
+from holdfast.rooms.conversations.store.store import Kept, Store
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What one message comes to before a model sees it."""
+
+    context: Context
+    state: State
+    language: str
+
+
+class Preparing:
+    """Everything that is read and decided between a message and its model."""
+
+    def __init__(self, store: Store, folding: Folding, config: Config, clock: Clock) -> None:
+        self._store = store
+        self._folding = folding
+        self._config = config
+        self._clock = clock
+
+    async def prepare(self, kept: Kept, persona: Persona, message: str) -> Prepared:
+        """The context of `message` in this conversation."""
+        config = self._config
+        state = await self._folding.current(kept)
+        fixed = kept.language or persona.language
+        language = fixed or ("ko" if is_korean(message or " ".join(state.summary)) else "en")
+        context = compose(
+            voice=persona.voice(language),
+            language=language,
+            say_language=bool(fixed),
+            state=state,
+            window=exchanges(kept.messages),
+            found=await self._recalled(kept, message),
+            message=message,
+            window_bytes=config.context_bytes,
+            recall_bytes=config.recall_bytes,
+        )
+        return Prepared(context, state, language)
+
+    def ask(self, prepared: Prepared, persona: Persona, kept: Kept) -> Ask:
+        """The context as the port takes it, with the two clocks; a request's deadline may be tighter."""
+        total_s = self._config.total_s
+        ctx = current_ctx()
+        left_s = ctx.remaining_s() if ctx is not None else None
+        if left_s is not None:
+            total_s = max(0.001, min(total_s, left_s))
+        return Ask(
+            messages=tuple(Turn(line.role, line.content) for line in prepared.context.messages),
+            passages=tuple(
+                Passage(source.id, source.text, source.title) for source in prepared.context.recalled
+            ),
+            model=persona.model,
+            purpose="conversation",
+            template=TEMPLATE,
+            user=kept.owner,
+            max_tokens=persona.max_tokens,
+            temperature=persona.temperature,
+            first_token_s=min(self._config.first_token_s, total_s),
+            total_s=total_s,
+        )
+
+    async def _recalled(self, kept: Kept, message: str) -> list[recall.Found]:
+        """Earlier messages that matter; of a short conversation without asking the database."""
+        config = self._config
+        if config.recall == "off" or not config.recall_messages or not kept.seq:
+            return []
+        wanted = [] if is_chatter(message) else recall.asked(message)
+        if not wanted:
+            return []
+        first = kept.seq - 2 * WINDOW + 1
+        candidates = []
+        if config.recall == "all":
+            candidates = [
+                recall.Candidate(one.seq, one.role, one.text, one.terms, one.at_ms)
+                for one in kept.messages
+                if one.seq >= first and one.terms and one.status != PENDING
+            ]
+        if first > 1:
+            candidates += await self._store.candidates(kept.id, first, wanted, config.recall_candidates)
+        return recall.best(
+            wanted,
+            candidates,
+            of=kept.seq,
+            most=config.recall_messages,
+            at_least=config.recall_score,
+        )

@@ -1,0 +1,1 @@
+"""The decisions of conversations: pure functions of text, state and settings."""

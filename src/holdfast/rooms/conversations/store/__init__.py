@@ -1,0 +1,1 @@
+"""The tables of conversations, and the bytes of a conversation's state."""
