@@ -44,4 +44,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .coverage .holdfast
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .hypothesis .coverage .holdfast

@@ -38,7 +38,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _pinned(core: int) -> Any:
+def pinned(core: int) -> Any:
     """What a child does first: take its core, where the system lets it and there are two."""
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         return None
@@ -66,18 +66,37 @@ def child(
     module: str, *arguments: str, port: int, path: str = "/", env: dict[str, str] | None = None
 ) -> Iterator[Server]:
     """Run `python -m module arguments` pinned to the first core until it answers on `port`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **(env or {})},
-        preexec_fn=_pinned(0),
-    )
-    try:
-        _wait(process, port)
-        yield Server(process, port)
-    finally:
-        process.terminate()
-        process.wait(20)
+    with program([sys.executable, "-m", module, *arguments], port=port, env=env) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def program(
+    command: list[str],
+    *,
+    port: int,
+    core: int = 0,
+    place: Path = ROOT,
+    env: dict[str, str] | None = None,
+    log: Path | None = None,
+) -> Iterator[Server]:
+    """Run any command in `place`, pinned to a core, until it answers on `port`; it prints into `log`."""
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(log.open("ab")) if log is not None else None
+        process = subprocess.Popen(
+            command,
+            cwd=place,
+            env={**os.environ, **(env or {})},
+            preexec_fn=pinned(core),
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            _wait(process, port)
+            yield Server(process, port)
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
@@ -107,7 +126,7 @@ def load(port: int, path: str, connections: int, seconds: float) -> dict[str, fl
         cwd=ROOT,
         capture_output=True,
         check=True,
-        preexec_fn=_pinned(1),
+        preexec_fn=pinned(1),
     )
     return dict(json.loads(found.stdout))
 
