@@ -1,4 +1,4 @@
-"""OpenAI's own client and LangChain against the gateway: with nothing configured, and in front of a provider."""
+"""OpenAI's own client and LangChain against the gateway: with nothing configured, and before a provider."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -278,13 +278,11 @@ def test_whatever_is_no_request_is_a_bad_request_that_names_the_field(served: Se
 
 
 def test_a_stream_that_breaks_off_raises_and_never_ends_well(served: Served) -> None:
-    said = ""
+    stream = client(served).chat.completions.create(model="cutting", messages=user(ENGLISH), stream=True)
+    said: list[str] = []
     with pytest.raises(openai.APIError) as caught:
-        for chunk in client(served).chat.completions.create(
-            model="cutting", messages=user(ENGLISH), stream=True
-        ):
-            said += chunk.choices[0].delta.content or ""
-    assert said_by_the_fake(ENGLISH).startswith(said)
+        said.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+    assert said_by_the_fake(ENGLISH).startswith("".join(said))
     assert said
     assert caught.value.code == "answer_cut_off"
 
