@@ -13,7 +13,7 @@ from holdfast.rooms.llm.engine.client import CHAT, VECTORS, LlmClient
 from holdfast.rooms.llm.engine.figures import LlmFigures
 from holdfast.rooms.llm.engine.streaming import Streamed
 from holdfast.rooms.llm.engine.virtual_keys import VirtualKeys
-from holdfast.rooms.llm.rules.asking import Answered, Body, Request, check_body, sse
+from holdfast.rooms.llm.rules.asking import Answered, Body, Request, check_body, check_input, sse
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.rules.problems import NotAPrompt, error_of, in_openai_shape, unknown_model
 from holdfast.rooms.llm.rules.virtual_keys import PREFIX, Admitted
@@ -79,24 +79,22 @@ class Gateway:
 
     async def embeddings(self, call: Call) -> Answer:
         began, body = self._clock.monotonic(), call.body
-        if not isinstance(body.get("input"), str | list) or not body["input"]:
-            raise NotAPrompt(
-                "`input` is missing or empty", hint="send text or a list of texts", param="input"
-            )
+        check_input(body)
         answered = await self._client.whole(await self._request(call, body, "embedding"), VECTORS)
         return Answer(answered.body, headers=self._headers(answered, began))
 
     async def models(self, call: Call) -> ModelList:
-        key = await self._key(call)
-        public = self._client.paths.public
-        return ModelList([ModelCard(name) for name in public if key is None or key.allows(name)])
+        return ModelList([ModelCard(name) for name in self._shown_to(await self._key(call))])
 
     async def model(self, call: Call) -> ModelCard:
-        await self._key(call)
-        name = call.params["model"]
-        if name not in self._client.paths.public:
-            raise unknown_model(name, list(self._client.paths.public))
+        shown, name = self._shown_to(await self._key(call)), call.params["model"]
+        if name not in shown:
+            raise unknown_model(name, shown)
         return ModelCard(name)
+
+    def _shown_to(self, key: Admitted | None) -> list[str]:
+        """The models that whoever asks may use; others do not exist for them."""
+        return [name for name in self._client.paths.public if key is None or key.allows(name)]
 
     async def figures(self, call: Call) -> LlmFigures:
         return self._figures()
@@ -105,8 +103,9 @@ class Gateway:
         asked = body.get("model", "")
         if not isinstance(asked, str):
             raise NotAPrompt("`model` is not a name", hint="send a string", param="model")
+        key = await self._key(call)  # first: what there is, is told to nobody who may not ask
         model = self._client.model_of(asked)
-        payer = await self._payer(call, model)
+        payer = self._payer(call, key, model)
         event, control = call.event, call.header("cache-control")
         event.note(model=model)
         return Request(
@@ -121,9 +120,8 @@ class Gateway:
             request_id=event.request_id,
         )
 
-    async def _payer(self, call: Call, model: str) -> Payer:
+    def _payer(self, call: Call, key: Admitted | None, model: str) -> Payer:
         """Whose account it goes on."""
-        key = await self._key(call)
         if key is not None:
             key.check_model(model)
             call.event.user_id = call.event.user_id or key.key.user

@@ -7,7 +7,7 @@ import pytest
 from holdfast.kernel.clock import ManualClock, SystemClock
 from holdfast.kernel.errors import Problem
 from holdfast.kernel.guard import Budget, Retry
-from holdfast.ports.model import ModelFailed, ModelTimedOut
+from holdfast.ports.model import ModelFailed
 from holdfast.rooms.llm.engine.attempts import Limits, ask_whole
 from holdfast.rooms.llm.engine.tries import Tries
 from holdfast.rooms.llm.rules.asking import text_of
@@ -152,9 +152,65 @@ async def test_a_dead_deployment_is_left_alone_after_five_failures_and_waited_fo
     for _ in range(3):
         with pytest.raises(ModelFailed):
             await alone.run(total_s=1)
-    with pytest.raises(ModelTimedOut) as found:
+    with pytest.raises(ModelFailed) as found:
         await alone.run(total_s=1)
+    assert (found.value.status, found.value.members["kind"]) == (503, "overloaded")
     assert found.value.retry_after_s == pytest.approx(5, abs=1)
+    assert len(alone.providers["a"].calls) == 5
+
+
+async def test_a_rate_limit_holds_every_call_back_and_is_told_as_one():
+    trial = Trial(a=Scripted(fails(Kind.RATE_LIMITED, retry_after_s=60.0)))
+    for _ in range(2):
+        with pytest.raises(ModelFailed) as found:
+            await trial.run(total_s=1)
+        assert (found.value.status, found.value.members["kind"]) == (429, "rate_limited")
+        assert found.value.retry_after_s == pytest.approx(60, abs=2)
+    assert len(trial.providers["a"].calls) == 1
+
+
+async def test_a_wait_for_the_breaker_ends_behind_it_and_the_call_that_was_held_back_is_no_attempt():
+    config = Config(deployments={"a": Deployment(base_url="x", serves=("m",), attempts=1)})
+    trial = Trial(config, clock=ManualClock(), a=Scripted(fails(Kind.RATE_LIMITED, retry_after_s=7.0), "ok"))
+    with pytest.raises(ModelFailed):
+        await trial.run(total_s=30)
+    text, made = await trial.run(total_s=30)
+    assert (text, made.number) == ("ok", 1)
+    assert trial.waits == [pytest.approx(7.0, abs=0.1)]
+
+
+async def test_while_another_call_probes_it_is_asked_again_soon_and_not_when_the_lease_is_over():
+    config = Config(deployments={"a": Deployment(base_url="x", serves=("m",), failures=1, attempts=1)})
+    trial = Trial(config, clock=ManualClock(), a=Scripted(fails(Kind.SERVER), HANG, "for everyone"))
+    with pytest.raises(ModelFailed):
+        await trial.run()
+    trial.clock.advance(5.1)
+    probe = asyncio.create_task(trial.run(total_s=600))
+    await trial.providers["a"].hanging.wait()
+    breaker = trial.paths.all[1].guard.breaker
+
+    async def look(seconds: float) -> None:
+        trial.waits.append(seconds)
+        trial.clock.advance(seconds)
+        if len(trial.waits) == 2:
+            probe.cancel()
+            await asyncio.gather(probe, return_exceptions=True)
+
+    trial._sleep = look
+    assert (await trial.run(total_s=600))[0] == "for everyone"
+    assert max(trial.waits) < 2
+    assert breaker.next_s(trial.clock.monotonic()) == 0
+
+
+async def test_a_full_bulkhead_is_busy_and_another_deployment_is_asked():
+    config = Config(deployments={"a": Deployment(base_url="x", serves=("m",), concurrent=1)})
+    trial = Trial(config, a=Scripted(HANG), b=Scripted("from b"))
+    first = asyncio.create_task(trial.run())
+    await trial.providers["a"].hanging.wait()
+    assert (await trial.run())[0] == "from b"
+    assert trial.told == [("a", "busy")]
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
 
 
 async def test_the_deadline_ends_an_attempt_that_hangs_and_another_deployment_gets_its_turn():

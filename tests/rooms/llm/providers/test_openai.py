@@ -167,7 +167,7 @@ async def test_every_byte_of_a_stream_may_come_alone():
 async def test_malformed_events_are_passed_over_and_counted():
     parts = [
         b": comment\n\n",
-        sse(b"{broken", WHOLE[0]),
+        sse(b"<<< broken", WHOLE[0]),
         b"\xff\xfe garbage\n\n",
         sse(b"[1]", b"\xff", *WHOLE[1:]),
     ]
@@ -179,7 +179,14 @@ async def test_malformed_events_are_passed_over_and_counted():
 
 
 async def test_a_stream_of_garbage_is_garbled():
-    async with Upstream(always(chunked(sse(*([b"{"] * 200))))) as upstream:
+    async with Upstream(always(chunked(sse(*([b"["] * 200))))) as upstream:
+        assert (await fails(upstream, stream)).kind is Kind.GARBLED
+
+
+async def test_a_stream_with_a_damaged_chunk_never_passes_for_whole():
+    async with Upstream(
+        always(chunked(sse(WHOLE[0], b'{"id": "x", "choices": [{"del', *WHOLE[1:])))
+    ) as upstream:
         assert (await fails(upstream, stream)).kind is Kind.GARBLED
 
 

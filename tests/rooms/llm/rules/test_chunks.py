@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.rooms.llm.rules.chunks import ErrorInside, OpenAIChunks, choices_of, read
+from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
 from holdfast.rooms.llm.rules.sse import Event
 
 
@@ -40,7 +41,6 @@ def test_a_choice_that_was_not_asked_for_has_to_end_too():
 @pytest.mark.parametrize(
     "value",
     [
-        b"{",
         b"[]",
         b"1",
         b"\xff",
@@ -62,6 +62,13 @@ def test_a_sign_of_life_is_neither_a_chunk_nor_malformed(sign):
     chunks = OpenAIChunks()
     assert chunks.take(sign) == ()
     assert not chunks.begun
+
+
+@pytest.mark.parametrize("value", [b"{", b' {"choices": [{"delta": {"content": "\xea\xb0', b"{broken"])
+def test_a_damaged_chunk_is_no_noise_but_a_hole_in_the_answer(value):
+    with pytest.raises(ProviderFailed) as caught:
+        OpenAIChunks().take(event(value))
+    assert caught.value.kind is Kind.GARBLED
 
 
 @pytest.mark.parametrize("value", [chunk(), chunk(usage={"total_tokens": 3}), {"usage": {}, "choices": None}])
@@ -96,6 +103,8 @@ def test_no_bytes_make_it_raise(data):
         chunks.take(Event("message", data))
     except ErrorInside:
         assert b"error" in data
+    except ProviderFailed:
+        assert data.lstrip()[:1] == b"{"
 
 
 @pytest.mark.parametrize(("n", "expected"), [(None, 1), (3, 3), (0, 1), (-1, 1), (True, 1), ("2", 1)])

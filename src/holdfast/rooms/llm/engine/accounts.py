@@ -24,7 +24,7 @@ _ANSWER_TOKENS = 1_024
 """Reserved for an answer whose length the caller does not bound."""
 _UNCHARGED = frozenset(
     {
-        Kind.CONNECTION, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
+        Kind.CONNECTION, Kind.BUSY, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
         Kind.NOT_FOUND, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.BAD_REQUEST,
     }
 )  # fmt: skip
@@ -77,6 +77,7 @@ class Accounts:
                 tokens_in=answered.input_tokens,
                 tokens_out=answered.output_tokens,
                 attempt=0,
+                paid_by=answered.row,
             )
         )
 
@@ -164,7 +165,7 @@ class Account:
         """The answer and what it came to; `told` is filled in where a caller holds it already."""
         tokens, estimated = self._tokens(answer)
         model = str(answer.get("model") or made.path.upstream)
-        cost = self._row(made, tokens, model, estimated=estimated)
+        cost, row = self._row(made, tokens, model, estimated=estimated)
         self._held.settle(self._lost[0], self._lost[1])
         accounts, request = self._accounts, self._request
         if not estimated:
@@ -175,15 +176,15 @@ class Account:
         found.provider, found.deployment, found.model = made.path.provider.name, made.path.name, model
         found.attempts, found.upstream_s, found.body = made.number, made.seconds, answer
         found.input_tokens, found.output_tokens = tokens.input, tokens.output
-        found.estimated, found.cost = estimated, cost
+        found.estimated, found.cost, found.row = estimated, cost, row
         return found
 
     def abandon(self) -> None:
         """There is no answer: what failed attempts may have been charged stays, the rest goes back."""
         self._held.settle(self._lost[0], self._lost[1])
 
-    def _row(self, made: Attempt, tokens: Tokens, model: str, *, estimated: bool) -> int:
-        """One attempt's row; its cost in nano-dollars."""
+    def _row(self, made: Attempt, tokens: Tokens, model: str, *, estimated: bool) -> tuple[int, str]:
+        """One attempt's row; its cost in nano-dollars, and its id."""
         accounts, path = self._accounts, made.path
         price = accounts.prices.of(model, path.upstream, self._request.model)
         cost = price_of(price, tokens)
@@ -208,7 +209,7 @@ class Account:
         accounts.record(self._request, entry, seconds, made.failed)
         accounts.figures.attempt(path, outcome.partition(":")[2] or outcome, made.number, self._request.model)
         accounts.figures.spent(path, tokens.input, tokens.output, cost)
-        return cost
+        return cost, entry.id
 
     def _tokens(self, answer: Body) -> tuple[Tokens, bool]:
         """As the provider counted, else as we estimate, and whether it is an estimate."""

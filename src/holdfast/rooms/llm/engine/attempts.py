@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.guard.course import Course
 from holdfast.kernel.guard.passing import Passing
-from holdfast.kernel.guard.problems import DeadlineExceeded, Refused, TimedOut
+from holdfast.kernel.guard.problems import BulkheadFull, DeadlineExceeded, Refused, TimedOut
 from holdfast.kernel.guard.timeouts import phase
 from holdfast.rooms.llm.engine.paths import Path
 from holdfast.rooms.llm.providers.provider import Body
 from holdfast.rooms.llm.rules.asking import has_content
 from holdfast.rooms.llm.rules.assembly import Assembly
-from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
+from holdfast.rooms.llm.rules.failures import HeldBack, Kind, ProviderFailed
 
 
 class Limits:
@@ -42,13 +42,16 @@ class Limits:
 
 
 async def enter(path: Path, limits: Limits) -> Passing:
-    """Through the gates; raises ProviderFailed where it is held back or full here."""
+    """Through the gates; raises HeldBack, or ProviderFailed(BUSY) where as many calls as may are under way."""
     try:
         passing = await Passing.enter(path.guard, Course(limits.until))
-    except Refused as refused:
+    except BulkheadFull as full:
         raise ProviderFailed(
-            Kind.OVERLOADED, f"{path.name} is held back: {refused}", retry_after_s=refused.retry_after_s
-        ) from refused
+            Kind.BUSY, f"{path.name} is asked as often at once as it may be", retry_after_s=full.retry_after_s
+        ) from full
+    except Refused as refused:
+        said = f"{path.name} is held back after failures or at its own wish"
+        raise HeldBack(said, refused.retry_after_s) from refused
     except DeadlineExceeded as late:
         raise ProviderFailed(Kind.SILENT, str(late), phase="total") from late
     path.asked_at = path.guard.clock.monotonic()

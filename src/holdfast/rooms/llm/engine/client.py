@@ -155,7 +155,7 @@ class LlmClient:
             account.abandon()
             raise
         answered = account.settle(answer, made)
-        await self._keep(key, request, answered, work)
+        await self._keep(key, request, answered, work, made.path)
         return answered
 
     # -- streams ---------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class LlmClient:
             account.abandon()
             raise
         answered = account.settle(whole.answer(), made, told)
-        await self._keep(key, request, answered, CHAT)
+        await self._keep(key, request, answered, CHAT, made.path)
         return answered
 
     def _begin(self, told: Answered, made: Attempt, account: Account) -> None:
@@ -313,8 +313,10 @@ class LlmClient:
         self._accounts.free(request, found)
         return found
 
-    async def _keep(self, key: str, request: Request, answered: Answered, work: Work) -> None:
-        if key.startswith("#") or not request.writes_cache or not is_storable(answered.body):
+    async def _keep(self, key: str, request: Request, answered: Answered, work: Work, path: Path) -> None:
+        if key.startswith("#") or not request.writes_cache:
+            return
+        if not is_storable(answered.body, path.answers_as(request.model)):
             return
         await self._answers.keep(key, request, answered)
         if self._meaning is not None and work is CHAT:

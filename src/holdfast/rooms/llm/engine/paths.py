@@ -41,6 +41,14 @@ class Path:
             found.pop("stream_options", None)
         return found
 
+    def answers_as(self, public: str) -> tuple[str, ...]:
+        """The models in whose name it may answer; empty: any."""
+        settings = self.settings
+        renamed = settings.auth == "api-key" and not settings.answers_as  # Azure's deployments are aliases
+        if settings.provider == EXTRACTIVE or "*" in settings.answers_as or renamed:
+            return ()
+        return (self.upstream, public, *settings.answers_as)
+
     def candidate(self, index: int, rank: int) -> Candidate:
         settings = self.settings
         return Candidate(index, self.upstream, rank, settings.priority, settings.weight, settings.attempts)

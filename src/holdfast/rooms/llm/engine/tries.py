@@ -8,12 +8,12 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current_ctx
 from holdfast.kernel.errors import Problem
 from holdfast.kernel.guard import Budget, Retry
+from holdfast.kernel.guard.breaker import COOLING, HALF_OPEN
 from holdfast.kernel.guard.testing import MODE
-from holdfast.ports.model import ModelTimedOut
 from holdfast.rooms.llm.engine.attempts import Limits
 from holdfast.rooms.llm.engine.paths import Path
 from holdfast.rooms.llm.engine.telling import problem_of
-from holdfast.rooms.llm.rules.failures import ProviderFailed
+from holdfast.rooms.llm.rules.failures import HeldBack, Kind, ProviderFailed
 from holdfast.rooms.llm.rules.routing import (
     NOTHING,
     Standing,
@@ -23,6 +23,11 @@ from holdfast.rooms.llm.rules.routing import (
     next_step,
     soonest_hint,
 )
+
+_MARGIN_S = 0.002
+"""Some loops count timers in whole milliseconds and wake a moment early: a breaker would still say no."""
+_PROBING_S = 1.0
+"""How soon to look again while another call probes: its lease is long, and it ends long before that."""
 
 T = TypeVar("T")
 Try = Callable[[Path, Limits], Awaitable[T]]
@@ -96,9 +101,7 @@ class Tries:
             except ProviderFailed as failed:
                 step = self._after(failed, limits)
                 if step is NOTHING:
-                    tried = [each.candidate for each in self._standings if each.tried]
-                    names = [self._paths[each.index].name for each in tried]
-                    raise problem_of(failed, self._hint(), names) from failed
+                    raise self._given_up(failed) from failed
 
     async def _once(
         self, path: Path, attempt: Try[T], limits: Limits, race: "_Race | None" = None
@@ -108,6 +111,9 @@ class Tries:
         try:
             found = await attempt(path, limits)
         except BaseException as caught:
+            if isinstance(caught, HeldBack):
+                self.made -= 1
+                raise
             made.seconds = self._clock.monotonic() - made.began
             made.failed = caught
             made.lost = race is not None and race.is_won
@@ -154,7 +160,12 @@ class Tries:
         """Every candidate, with how long its breaker holds it back from now."""
         now = self._clock.monotonic()
         for standing in self._standings:
-            standing.held_s = self._paths[standing.candidate.index].guard.breaker.next_s(now)
+            breaker = self._paths[standing.candidate.index].guard.breaker
+            held_s = breaker.next_s(now)
+            if held_s > 0:
+                held_s = min(held_s, _PROBING_S) if breaker.state == HALF_OPEN else held_s
+                held_s += _MARGIN_S
+            standing.held_s = held_s
         return self._standings
 
     def _standing(self, path: Path) -> Standing:
@@ -173,13 +184,19 @@ class Tries:
             self.waited_s += seconds
             await self._sleep(seconds)
 
-    def _hint(self) -> float | None:
-        return soonest_hint(self._look())
+    def _given_up(self, failed: ProviderFailed) -> Problem:
+        """What the caller is told: how the last attempt failed that was made."""
+        tried = [each for each in self._standings if each.tried]
+        if isinstance(failed, HeldBack):
+            failed = next((each.last for each in reversed(tried) if each.last is not None), failed)
+        names = [self._paths[each.candidate.index].name for each in tried]
+        return problem_of(failed, soonest_hint(self._look()), names)
 
     def _nobody(self) -> Problem:
-        return ModelTimedOut(
-            "every deployment of this model is held back for longer than the call may take",
-            hint="try again after Retry-After",
-            retry_after_s=self._hint(),
-            kind="overloaded",
+        """All are held back for longer than the call may take: by rate limits, or after failures."""
+        states = {self._paths[each.candidate.index].guard.breaker.state for each in self._standings}
+        kind = Kind.RATE_LIMITED if states == {COOLING} else Kind.OVERLOADED
+        held = ProviderFailed(
+            kind, "every deployment of this model is held back for longer than the call may take"
         )
+        return problem_of(held, soonest_hint(self._look()))

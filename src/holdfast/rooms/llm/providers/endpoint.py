@@ -147,6 +147,8 @@ class Endpoint:
                         yield chunk
                     if chunks.over:
                         break
+                if events.dropped:
+                    raise garbled("a chunk of the stream is too large: what it said is lost", code="damaged")
                 if not data or chunks.over:
                     break
             complete(chunks)

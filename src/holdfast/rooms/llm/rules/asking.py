@@ -48,6 +48,8 @@ class Answered(msgspec.Struct, kw_only=True):
     estimated: bool = False
     cost: int = 0
     """In nano-units of the price table's currency."""
+    row: str = ""
+    """The ledger's row that paid for it; empty where it is not known (yet)."""
 
 
 def check_body(body: Body) -> None:
@@ -67,16 +69,49 @@ def check_body(body: Body) -> None:
                 f"messages[{at}].content is neither text nor a list of parts", hint="send text",
                 param=f"messages[{at}].content",
             )  # fmt: skip
-    for name, least, most in (("temperature", 0, 2), ("top_p", 0, 1), ("n", 1, 128)):
+    for name, most in (("temperature", 2), ("top_p", 1)):
         value = body.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise NotAPrompt(f"`{name}` is not a number", hint=f"send {least} to {most}", param=name)
-        if value is not None and not least <= value <= most:
-            raise NotAPrompt(f"`{name}` is {value}", hint=f"send {least} to {most}", param=name)
-    for name in ("max_tokens", "max_completion_tokens"):
+            raise NotAPrompt(f"`{name}` is not a number", hint=f"send 0 to {most}", param=name)
+        if value is not None and not 0 <= value <= most:
+            raise NotAPrompt(f"`{name}` is {value}", hint=f"send 0 to {most}", param=name)
+    _check_counts(body)
+    _check_shapes(body)
+
+
+def check_input(body: Body) -> None:
+    """Raises NotAPrompt for an embeddings body that nobody could answer; unknown fields pass."""
+    given = body.get("input")
+    if not isinstance(given, str | list) or not given:
+        raise NotAPrompt("`input` is missing or empty", hint="send text or a list of texts", param="input")
+    _check_counts(body)
+
+
+def _check_counts(body: Body) -> None:
+    """Whatever an estimate of the answer's length is made of."""
+    for name, most in (("n", 128), ("max_tokens", None), ("max_completion_tokens", None)):
         value = body.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise NotAPrompt(f"`{name}` is {value!r:.40}", hint="send a whole number above 0", param=name)
+        if value is None:
+            continue
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or value < 1 or (most is not None and value > most):
+            hint = "send a whole number above 0" if most is None else f"send a whole number from 1 to {most}"
+            raise NotAPrompt(f"`{name}` is {value!r:.40}", hint=hint, param=name)
+
+
+def _check_shapes(body: Body) -> None:
+    """What our own rules look into on the way: its insides are the provider's to judge."""
+    for name in ("tools", "passages"):
+        if body.get(name) is not None and not isinstance(body[name], list):
+            raise NotAPrompt(f"`{name}` is no list", hint="send a list, or leave it out", param=name)
+    for at, tool in enumerate(body.get("tools") or ()):
+        if not isinstance(tool, dict):
+            raise NotAPrompt(
+                f"tools[{at}] is no object", hint="each tool is an object with a type", param=f"tools[{at}]"
+            )
+    for name in ("stream_options", "response_format"):
+        if body.get(name) is not None and not isinstance(body[name], dict):
+            raise NotAPrompt(f"`{name}` is no object", hint="send an object, or leave it out", param=name)
 
 
 def most_tokens(body: Body, otherwise: int) -> int:

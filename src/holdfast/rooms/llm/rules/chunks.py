@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from holdfast.rooms.llm.rules.bodies import decoded
+from holdfast.rooms.llm.rules.replies import garbled
 from holdfast.rooms.llm.rules.sse import Event
 
 DONE = b"[DONE]"
@@ -68,12 +69,18 @@ class OpenAIChunks:
 
 
 def read(event: Event) -> dict[str, Any] | None:
-    """The JSON object of an event; None when it is none. Raises ErrorInside for one that is an error."""
+    """The JSON object of an event; None when it is none. Raises ErrorInside for one that is an error.
+
+    Raises ProviderFailed(GARBLED) for an object that is damaged: it was a chunk, what it said is lost, and an
+    answer without it would pass for whole.
+    """
     try:
         found = decoded(event.data)
     except (ValueError, RecursionError):
         if event.name == "error":
             raise ErrorInside(event.data.decode("utf-8", "replace")) from None
+        if event.data.lstrip()[:1] == b"{":
+            raise garbled("a chunk of the stream is damaged: what it said is lost", code="damaged") from None
         return None
     if not isinstance(found, dict):
         return None

@@ -107,6 +107,13 @@ class ProviderFailed(Exception):
         return POLICIES[self.kind]
 
 
+class HeldBack(ProviderFailed):
+    """It was not asked: its breaker lets nobody in just now. That is no attempt."""
+
+    def __init__(self, message: str, retry_after_s: float | None) -> None:
+        super().__init__(Kind.OVERLOADED, message, retry_after_s=retry_after_s)
+
+
 def verdict(error: BaseException) -> int:
     """What an error of an attempt says about the deployment; whatever is unknown counts against it."""
     if isinstance(error, ProviderFailed):

@@ -30,6 +30,13 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Secret, ...], Meta(description="API keys; the next is used when one is refused")
     ] = ()
     serves: Annotated[tuple[Name, ...], Meta(description="public model names; empty: its own name")] = ()
+    answers_as: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="models it may answer as, beside its own and dated versions of it; `*`: any. "
+            "Answers of others are never kept. Empty with `auth = 'api-key'` (Azure): any"
+        ),
+    ] = ()
     priority: Annotated[int, Meta(ge=0, description="lower ones are asked first")] = 0
     weight: Annotated[float, Meta(gt=0, description="share of the calls among those of one priority")] = 1.0
     connect_s: Annotated[Seconds, Meta(description="until the connection stands")] = 3.0
