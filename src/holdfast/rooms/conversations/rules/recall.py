@@ -35,26 +35,29 @@ def best(
 
     A message whose terms are all in a better one is left out.
     """
-    looked = [(term, f" {term} ") for term in wanted[:ASKED_TERMS]]
-    hits = []
-    for candidate in candidates:
-        have = candidate.terms
-        found = [term for term, between in looked if between in have]
-        if found:
-            hits.append((candidate, found, have.count(" ") - 1))
+    looked = wanted[:ASKED_TERMS]
+    hits = _hits(looked, candidates)
     if not hits:
         return []
-    worth = _worth([term for term, _ in looked], [found for _, found, _ in hits], max(of, len(candidates)))
-    mean = sum(length for _, _, length in hits) / len(hits)
+    worth = _worth(looked, [found for _, found in hits], max(of, len(candidates)))
+    lengths = [candidate.terms.count(" ") - 1 for candidate, _ in hits]
+    mean = sum(lengths) / len(lengths)
     top = sum(worth.values())
     scored = []
-    for candidate, found, length in hits:
-        saturation = (1 + _K1 * (1 - _B + _B)) / (1 + _K1 * (1 - _B + _B * length / mean))
+    for (candidate, found), length in zip(hits, lengths, strict=True):
+        saturation = (1 + _K1) / (1 + _K1 * (1 - _B + _B * length / mean))
         score = round(sum(worth[term] for term in found) / top * saturation, 4)
         if score >= at_least:
             scored.append((-score, -candidate.seq, candidate))
     scored.sort(key=lambda one: one[:2])
     return _distinct([(candidate, -score) for score, _, candidate in scored], most)
+
+
+def _hits(looked: Sequence[str], candidates: Sequence[Candidate]) -> list[tuple[Candidate, list[str]]]:
+    """The candidates that have any of the terms, with those they have."""
+    between = [(term, f" {term} ") for term in looked]
+    found = [(one, [term for term, text in between if text in one.terms]) for one in candidates]
+    return [(one, terms) for one, terms in found if terms]
 
 
 def _worth(wanted: Sequence[str], hits: Sequence[Sequence[str]], total: int) -> dict[str, float]:
