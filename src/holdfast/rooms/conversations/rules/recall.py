@@ -48,9 +48,10 @@ def best(
         saturation = (1 + _K1) / (1 + _K1 * (1 - _B + _B * length / mean))
         score = round(sum(worth[term] for term in found) / top * saturation, 4)
         if score >= at_least:
-            scored.append((-score, -candidate.seq, candidate))
-    scored.sort(key=lambda one: one[:2])
-    return _distinct([(candidate, -score) for score, _, candidate in scored], most)
+            scored.append((candidate, score))
+    # Of equals the user's own words, which have odd numbers, then the newest.
+    scored.sort(key=lambda one: (-one[1], one[0].seq % 2 == 0, -one[0].seq))
+    return _distinct(scored, most)
 
 
 def _hits(looked: Sequence[str], candidates: Sequence[Candidate]) -> list[tuple[Candidate, list[str]]]:
