@@ -51,8 +51,12 @@ class World:
         return (await self.engine.start(user, **how)).id
 
     async def say(self, conversation, text, *, user="", key=""):
-        """The row of the answer, when it has ended."""
-        return await whole(await self.engine.say(user, conversation, text, key), None)
+        """The row of the answer, when it has ended and the state knows of it."""
+        run = await self.engine.say(user, conversation, text, key)
+        message = await whole(run, None)
+        if run.task is not None:
+            await run.task
+        return message
 
     async def state(self, conversation):
         return (await self.store.open(conversation)).state

@@ -30,7 +30,10 @@ def room_on(sql, *, model=None, clock=None, config=None):
 
 
 async def say(room, conversation, text, user=""):
-    return await whole(await room.engine.say(user, conversation, text), None)
+    run = await room.engine.say(user, conversation, text)
+    message = await whole(run, None)
+    await run.task
+    return message
 
 
 async def test_it_starts_twice_stops_twice_and_writes_down_what_was_on_its_way(sqlite):

@@ -3,12 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.kernel.errors import BadInput
-from holdfast.rooms.conversations.rules.context import Line, compose, window_lines
+from holdfast.rooms.conversations.rules.context import Line, Recalled, compose, window_lines
 from holdfast.rooms.conversations.rules.events import Place, event, id_at, id_of_end, place_of
 from holdfast.rooms.conversations.rules.graphemes import size
 from holdfast.rooms.conversations.rules.personas import BUILT_IN, Persona, chosen
 from holdfast.rooms.conversations.rules.problems import UnknownPersona
-from holdfast.rooms.conversations.rules.recall import Candidate, Found
 from holdfast.rooms.conversations.rules.state import Exchange, State, catch_up
 
 
@@ -29,7 +28,7 @@ def composed(**parts):
 
 def test_the_parts_and_their_sizes():
     state = State(summary=("Mina farms.", "전주에 살아요."), entities=(("name", "Mina"), ("noun", "감자")))
-    found = [Found(Candidate(1, "user", "우리 강아지는 초코", "", 0), 0.9)]
+    found = [Recalled(1, "user", "우리 강아지는 초코", 0, 0.9)]
     context = composed(state=state, window=[Exchange(4, "q", "a")], found=found, say_language=True)
     system = context.messages[0]
     assert system.role == "system"
@@ -68,7 +67,7 @@ def test_the_window_never_passes_its_budget_by_more_than_its_marks(pairs, limit)
 
 
 def test_recalled_texts_have_a_budget():
-    found = [Found(Candidate(n, "user", f"토마토 {n} " * 30, "", 0), 1 - n / 10) for n in (5, 3, 1)]
+    found = [Recalled(n, "user", f"토마토 {n} " * 30, 0, 1 - n / 10) for n in (5, 3, 1)]
     sources = composed(found=found, recall_bytes=500).recalled
     assert sum(size(source.text) for source in sources) <= 500
     assert [source.id for source in sources] == ["m3", "m5"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.conversations.rules.recall import ASKED_TERMS, Candidate, asked, best
+from holdfast.rooms.conversations.rules.recall import Candidate, best
 from holdfast.rooms.conversations.rules.terms import MAX_TERMS, stem, stored, terms
 
 
@@ -47,17 +47,16 @@ def test_terms_are_few_distinct_and_safe_between_spaces(text):
 
 def test_a_very_long_message_is_known_by_its_beginning():
     assert len(terms(" ".join(f"word{n}" for n in range(200_000)))) == MAX_TERMS
-    assert len(asked("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu")) == ASKED_TERMS
 
 
 def candidate(seq, text):
-    return Candidate(seq, "user", text, stored(terms(text)))
+    return Candidate(seq, stored(terms(text)))
 
 
 def ranked(question, texts, **limits):
     given = {"of": len(texts), "most": 9, "at_least": 0.0, **limits}
-    found = best(asked(question), [candidate(n, text) for n, text in enumerate(texts)], **given)
-    return [one.candidate.seq for one in found]
+    found = best(terms(question), [candidate(n, text) for n, text in enumerate(texts)], **given)
+    return [one.seq for one in found]
 
 
 def test_rare_terms_decide():
@@ -78,7 +77,7 @@ def test_limits_and_repeats():
 @given(st.lists(st.text(max_size=40), max_size=12), st.text(max_size=40))
 def test_scores_stand_between_0_and_1_and_fall(texts, question):
     found = best(
-        asked(question),
+        terms(question),
         [candidate(n, text) for n, text in enumerate(texts)],
         of=len(texts),
         most=5,

@@ -4,13 +4,17 @@ import asyncio
 
 import pytest
 
-from holdfast.rooms.conversations.rules.recall import asked
 from holdfast.rooms.conversations.rules.state import State
 from holdfast.rooms.conversations.rules.terms import stored, terms
+from holdfast.rooms.conversations.rules.turns import Message
 from holdfast.rooms.conversations.store.packed import pack
 from holdfast.rooms.conversations.store.store import NO_REPEAT, Kept, Repeat, Store
 
 NOW = 1_750_000_000_000
+
+
+def asked(question):
+    return terms(question)
 
 
 def conversation(name, owner="mina", **more):
@@ -30,7 +34,11 @@ async def claim(store, name, seq, text="hello", repeat=NO_REPEAT, until=NOW + 50
 
 async def turn(store, name, seq, text, answer="ok"):
     await claim(store, name, seq, text)
-    await store.finish(name, seq + 1, "done", answer, stored(terms(answer)), {"n": seq}, NOW + 1)
+    await store.finish(name, ended(seq + 1, "done", answer, stored(terms(answer)), {"n": seq}, NOW + 1))
+
+
+def ended(seq, status, text, known_by="", facts=None, at=NOW):
+    return Message(seq, "assistant", text, status, NOW, at, terms=known_by, facts=facts or {})
 
 
 async def test_what_is_added_is_opened_as_it_was(store):
@@ -83,8 +91,8 @@ async def test_a_key_is_taken_once_a_conversation(store):
 async def test_only_a_pending_answer_is_finished(store):
     await store.add(conversation("c"))
     await claim(store, "c", 1)
-    assert await store.finish("c", 2, "done", "답", " 답 ", {"model": "m"}, NOW + 7)
-    assert not await store.finish("c", 2, "failed", "late", "", {}, NOW + 8)
+    assert await store.finish("c", ended(2, "done", "답", " 답 ", {"model": "m"}, NOW + 7))
+    assert not await store.finish("c", ended(2, "failed", "late", at=NOW + 8))
     answer = await store.message("c", 2)
     assert (answer.status, answer.text, answer.done_ms, answer.facts) == (
         "done",
@@ -123,17 +131,17 @@ async def test_it_opens_with_the_newest_messages(store):
     assert [row.seq for row in await store.messages("c", 4, 3)] == [5, 6, 7]
 
 
-async def test_candidates_come_by_how_many_terms_they_have(store):
+async def test_candidates_are_the_newest_that_share_a_term(store):
     await store.add(conversation("c"))
-    for n, text in enumerate(
-        ("토마토 온실", "토마토", "고구마", "토마토 온실 부산", "토마토 온실 부산 이후")
-    ):
+    for n, text in enumerate(("토마토 온실", "토마토", "고구마", "온실 부산", "토마토 온실 부산 이후")):
         await turn(store, "c", 2 * n + 1, text, "좋아요")
     wanted = asked("부산 온실의 토마토는?")
-    found = await store.candidates("c", 9, wanted, 3)
-    assert [one.text for one in found] == ["토마토 온실 부산", "토마토 온실", "토마토"]
+    found = await store.candidates("c", 9, wanted, 2)
+    assert [(one.seq, one.terms) for one in found] == [(7, " 온실 부산 "), (3, " 토마토 토마 마토 ")]
+    assert [one.seq for one in await store.candidates("c", 9, wanted, 9)] == [7, 3, 1]
     assert await store.candidates("c", 9, asked("없는말뿐인질문"), 3) == []
     assert await store.candidates("d", 9, wanted, 3) == []
+    assert await store.texts("c", [1, 3, 99]) == {1: ("user", "토마토 온실", NOW), 3: ("user", "토마토", NOW)}
 
 
 async def test_a_list_goes_on_where_it_stopped(store):

@@ -83,6 +83,8 @@ class Answering:
         self._expiry = expiry
         self._figures = figures
         self._model = model
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Answers on their way, and states that are being brought up to date."""
 
     def open(self, job: Job, seq: int, ended: Callable[[], None]) -> Run:
         """The run of a message claimed under `seq`; `begin` starts it, `ended` is called at its end."""
@@ -91,6 +93,8 @@ class Answering:
         def begin() -> None:
             if run.task is None:
                 run.task = asyncio.create_task(self._work(run, job, ended))
+                self.tasks.add(run.task)
+                run.task.add_done_callback(self.tasks.discard)
 
         def abandoned() -> None:
             if self._config.on_disconnect == "cancel":
@@ -129,9 +133,14 @@ class Answering:
     # -- one run -------------------------------------------------------------------------------
 
     async def _work(self, run: Run, job: Job, ended: Callable[[], None]) -> None:
+        exchange = Exchange(run.seq, job.text, "", INTERRUPTED)
         try:
             status, facts = await self._outcome(run, job.ask)
-            message = await self._write_down(run, job, status, facts)
+            message = self._row(run, job, status, facts)
+            if await self._store.finish(run.conversation_id, message):
+                exchange = Exchange(run.seq, job.text, message.text, status, bool(message.terms))
+            else:
+                message = self._taken_away(message)
             self._figures.turns.labels(message.status).add()
             note(conversation={"id": run.conversation_id, "seq": run.seq, "status": message.status})
         except Exception as error:
@@ -142,6 +151,10 @@ class Answering:
             ended()
         run.end(message)
         self._runs.ended(run)
+        # Nobody waits for the state: it is derived, and who reads it before it is stored derives it as well.
+        # The answer goes out first: one turn of the loop wakes whoever waits for it, the next comes here.
+        await asyncio.sleep(0)
+        await self._take_in(job, exchange)
 
     async def _outcome(self, run: Run, ask: Ask) -> tuple[str, dict[str, Any]]:
         """What the answer came to: its status, and what is to be known of it."""
@@ -195,38 +208,29 @@ class Answering:
     def _limit(self, name: str, seconds: float | None) -> phase:
         return phase(name, seconds, of="the model", clock=self._clock, expiry=self._expiry)
 
-    async def _write_down(self, run: Run, job: Job, status: str, facts: dict[str, Any]) -> Message:
-        """Store how it ended, and take it into the state. Raises what the database raises."""
+    def _row(self, run: Run, job: Job, status: str, facts: dict[str, Any]) -> Message:
+        """How it ended, as it is to be stored."""
         text = run.text()
         facts = {
             **facts,
             "persona": job.persona,
-            **({"recalled": job.recalled} if job.recalled else {}),
+            **({"recalled": list(job.recalled)} if job.recalled else {}),
             **({"first_token_ms": round(run.first_token_s * 1000)} if run.first_token_s is not None else {}),
         }
-        quotes_only = facts.get("generated_by") == "extractive"
-        known_by = stored(terms(text)) if status == DONE and not quotes_only else ""
+        # What only quotes was said before: remembered, it would be found again instead of its source.
+        is_source = status == DONE and facts.get("generated_by") != "extractive"
+        known_by = stored(terms(text)) if is_source else ""
         now_ms = int(self._clock.wall() * 1000)
-        message = Message(
-            run.seq,
-            ASSISTANT,
-            text,
-            status,
-            job.at_ms,
-            now_ms,
-            terms=known_by,
-            facts=msgspec.to_builtins(facts),
-        )
-        if not await self._store.finish(
-            run.conversation_id, run.seq, status, text, known_by, message.facts, now_ms
-        ):
-            return self._taken_away(message)
+        return Message(run.seq, ASSISTANT, text, status, job.at_ms, now_ms, terms=known_by, facts=facts)
+
+    async def _take_in(self, job: Job, exchange: Exchange) -> None:
+        """Bring the state up to date. When that fails, the next turn does it."""
         try:
-            await self._folding.advance(job.kept, Exchange(run.seq, job.text, text, status, bool(known_by)))
+            await self._folding.advance(job.kept, exchange)
         except Problem as problem:
-            # The turn is whole in the log; the state takes it in the next time.
             logger.warning("a conversation's state could not be stored: %s", problem.line())
-        return message
+        except Exception:
+            logger.exception("a conversation's state could not be brought up to date")
 
     def _taken_away(self, message: Message) -> Message:
         """Somebody else has ended this answer: it took longer than its claim held, or it was erased."""

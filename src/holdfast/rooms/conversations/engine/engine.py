@@ -201,11 +201,12 @@ class Conversations:
                 f"this conversation has its {self.config.length_limit(persona)} messages",
                 hint="start a new one with POST /api/v2/conversations/start",
             )
-        prepared = await self.preparing.prepare(kept, persona, text)
+        known_by = terms(text)
+        prepared = await self.preparing.prepare(kept, persona, text, known_by)
         now_ms = self.now_ms()
         seq = kept.seq + 1
         claimed = await self.store.claim(
-            kept.id, seq, text, stored(terms(text)), now_ms, self._claim_ends_ms(now_ms), repeat
+            kept.id, seq, text, stored(known_by), now_ms, self._claim_ends_ms(now_ms), repeat
         )
         if claimed is None:
             raise unknown_conversation()
@@ -289,7 +290,7 @@ class Conversations:
         """What a model would be given for `message` now."""
         kept = await self.open(caller, conversation_id)
         _, persona = chosen(kept.persona, self.config.personas)
-        return kept, await self.preparing.prepare(kept, persona, message)
+        return kept, await self.preparing.prepare(kept, persona, message, terms(message))
 
     # -- erasing and ending --------------------------------------------------------------------
 
@@ -321,9 +322,8 @@ class Conversations:
         """End every answer on its way, and wait until it is written down."""
         for run in self.runs.going:
             self.answering.stop(run, INTERRUPTED)
-        tasks = [run.task for run in self.runs.going if run.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_S)
+        if self.answering.tasks:
+            await asyncio.wait(self.answering.tasks, timeout=STOP_S)
 
 
 def _is_id(name: str) -> bool:

@@ -5,6 +5,7 @@ Nothing here may fail a turn: a state that lags behind takes in what it has miss
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -42,6 +43,8 @@ _TRIES = 4
 _AT_ONCE = 2
 """Summaries that models write at the same time, in each process."""
 _WAITING = 64
+_REMEMBERED = 1_024
+"""States kept in memory, a kilobyte or two each."""
 _WISH = {
     "en": "Rewrite the notes on this conversation in at most six short sentences of plain text. "
     "Keep facts, names, numbers, dates, wishes and decisions of the notes and of the new turns. "
@@ -75,44 +78,76 @@ class Folding:
         self._model = model
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._summarising: set[str] = set()
+        self._fresh: OrderedDict[str, tuple[int, State]] = OrderedDict()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting: dict[str, int] = {}
 
-    async def advance(self, kept: Kept, exchange: Exchange) -> State:
+    async def advance(self, kept: Kept, exchange: Exchange) -> None:
         """Take the exchange into the state and store it. A conversation erased meanwhile stays erased."""
-        now: Kept | None = kept
-        state = kept.state
-        for _ in range(_TRIES):
-            if now is None:
-                await self._store.erase([kept.id])
-                return state
-            if now.state.seq >= exchange.seq:
-                return now.state
-            state = await self.current(now, exchange)
-            if await self._keep(now, state):
-                self._figures.folds.labels("extractive").add(max(0, state.folded - now.state.folded))
-                self._summarise_later(kept.id, now.state, state)
-                return state
-            now = await self._store.open(kept.id)
-        return state
+        lock = self._locks.setdefault(kept.id, asyncio.Lock())
+        self._waiting[kept.id] = self._waiting.get(kept.id, 0) + 1
+        try:
+            async with lock:
+                await self._advance(self._freshest(kept), exchange)
+        finally:
+            self._waiting[kept.id] -= 1
+            if not self._waiting[kept.id]:
+                del self._waiting[kept.id], self._locks[kept.id]
 
     async def current(self, kept: Kept, *newer: Exchange) -> State:
         """The state with everything in it that has ended, whatever was stored."""
+        kept = self._freshest(kept)
         known = [*exchanges(kept.messages), *newer]
         missed = [one for one in known if one.seq > kept.state.seq]
-        if missed and missed[0].seq > kept.state.seq + 2:
+        if not missed:
+            return kept.state
+        if missed[0].seq > kept.state.seq + 2:
             # It lags by more than was read with it: a crash, or states of a process that could not write.
             after = max(0, kept.state.seq - 2 * WINDOW)
             rows = await self._store.messages(kept.id, after, 1_000)
             known = [*exchanges(rows), *(one for one in newer if one.seq > (rows[-1].seq if rows else 0))]
         return catch_up(kept.state, known)
 
+    async def _advance(self, now: Kept | None, exchange: Exchange) -> None:
+        name = now.id if now is not None else ""
+        for _ in range(_TRIES):
+            if now is None:
+                await self._store.erase([name])
+                return
+            if now.state.seq >= exchange.seq:
+                return
+            state = await self.current(now, exchange)
+            if await self._keep(now, state):
+                self._figures.folds.labels("extractive").add(max(0, state.folded - now.state.folded))
+                self._summarise_later(name, now.state, state)
+                return
+            now = await self._store.open(name)
+
     async def _keep(self, kept: Kept, state: State) -> bool:
         now_ms = int(self._clock.wall() * 1000)
         ends_ms = now_ms + int(self._config.ttl_days * 86_400_000)
-        _, packed = packed_within(state, self._config.state_bytes)
-        if not await self._store.keep_state(kept.id, kept.version, packed, now_ms, ends_ms):
-            return False
+        fitted, packed = packed_within(state, self._config.state_bytes)
+        # Known before it is stored: the next turn of this process need not derive it again.
+        self._remember(kept.id, kept.version + 1, fitted)
+        is_kept = False
+        try:
+            is_kept = await self._store.keep_state(kept.id, kept.version, packed, now_ms, ends_ms)
+        finally:
+            if not is_kept:
+                self._fresh.pop(kept.id, None)
         self._figures.state_bytes.observe(len(packed))
-        return True
+        return is_kept
+
+    def _remember(self, conversation_id: str, version: int, state: State) -> None:
+        self._fresh[conversation_id] = (version, state)
+        self._fresh.move_to_end(conversation_id)
+        if len(self._fresh) > _REMEMBERED:
+            self._fresh.popitem(last=False)
+
+    def _freshest(self, kept: Kept) -> Kept:
+        """The conversation with the state that this process has just derived, where that is newer."""
+        version, state = self._fresh.get(kept.id, (-1, kept.state))
+        return msgspec.structs.replace(kept, version=version, state=state) if version > kept.version else kept
 
     # -- by a model, later ---------------------------------------------------------------------
 
@@ -155,9 +190,10 @@ class Folding:
             state = self._with(
                 text, read.state, kept.state, await self._folded(kept.id, read.state, kept.state)
             )
-            _, packed = packed_within(state, self._config.state_bytes)
+            fitted, packed = packed_within(state, self._config.state_bytes)
             # Its age is that of its last message, not of this.
             if await self._store.keep_state(kept.id, read.version, packed, read.updated_ms, read.expires_ms):
+                self._remember(kept.id, read.version + 1, fitted)
                 return True
             read = await self._store.open(conversation_id)
         return False

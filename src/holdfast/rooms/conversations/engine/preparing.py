@@ -1,18 +1,20 @@
 """Makes what the model is given: recalls what matters, composes the context, and words it for the port."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current_ctx
 from holdfast.ports.model import Ask, Passage, Turn
 from holdfast.rooms.conversations.engine.folding import Folding
-from holdfast.rooms.conversations.rules import recall
-from holdfast.rooms.conversations.rules.context import TEMPLATE, Context, compose
+from holdfast.rooms.conversations.rules.context import TEMPLATE, Context, Recalled, compose
 from holdfast.rooms.conversations.rules.personas import Persona
+from holdfast.rooms.conversations.rules.recall import Candidate, best
 from holdfast.rooms.conversations.rules.sentences import is_chatter, is_korean
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import WINDOW, State
-from holdfast.rooms.conversations.rules.turns import PENDING, exchanges
+from holdfast.rooms.conversations.rules.turns import exchanges
 from holdfast.rooms.conversations.store.store import Kept, Store
 
 
@@ -33,8 +35,8 @@ class Preparing:
         self._config = config
         self._clock = clock
 
-    async def prepare(self, kept: Kept, persona: Persona, message: str) -> Prepared:
-        """The context of `message` in this conversation."""
+    async def prepare(self, kept: Kept, persona: Persona, message: str, wanted: Sequence[str]) -> Prepared:
+        """The context of `message`, whose terms are `wanted`, in this conversation."""
         config = self._config
         state = await self._folding.current(kept)
         fixed = kept.language or persona.language
@@ -45,7 +47,7 @@ class Preparing:
             say_language=bool(fixed),
             state=state,
             window=exchanges(kept.messages),
-            found=await self._recalled(kept, message),
+            found=await self._recalled(kept, message, wanted),
             message=message,
             window_bytes=config.context_bytes,
             recall_bytes=config.recall_bytes,
@@ -74,28 +76,24 @@ class Preparing:
             total_s=total_s,
         )
 
-    async def _recalled(self, kept: Kept, message: str) -> list[recall.Found]:
+    async def _recalled(self, kept: Kept, message: str, wanted: Sequence[str]) -> list[Recalled]:
         """Earlier messages that matter; of a short conversation without asking the database."""
         config = self._config
-        if config.recall == "off" or not config.recall_messages or not kept.seq:
-            return []
-        wanted = [] if is_chatter(message) else recall.asked(message)
-        if not wanted:
+        off = config.recall == "off" or not config.recall_messages or not kept.seq
+        if off or not wanted or is_chatter(message):
             return []
         first = kept.seq - 2 * WINDOW + 1
-        candidates = []
+        near = {one.seq: one for one in kept.messages if one.seq >= first and one.terms}
+        candidates: list[Candidate] = []
         if config.recall == "all":
-            candidates = [
-                recall.Candidate(one.seq, one.role, one.text, one.terms, one.at_ms)
-                for one in kept.messages
-                if one.seq >= first and one.terms and one.status != PENDING
-            ]
+            candidates = [Candidate(one.seq, one.terms) for one in near.values()]
         if first > 1:
             candidates += await self._store.candidates(kept.id, first, wanted, config.recall_candidates)
-        return recall.best(
-            wanted,
-            candidates,
-            of=kept.seq,
-            most=config.recall_messages,
-            at_least=config.recall_score,
+        found = best(
+            wanted, candidates, of=kept.seq, most=config.recall_messages, at_least=config.recall_score
         )
+        said = {one.seq: (one.role, one.text, one.at_ms) for one in near.values()}
+        far = [one.seq for one in found if one.seq not in said]
+        if far:
+            said.update(await self._store.texts(kept.id, far))
+        return [Recalled(one.seq, *said[one.seq], one.score) for one in found if one.seq in said]

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from holdfast.rooms.conversations.rules.graphemes import shorten, size
-from holdfast.rooms.conversations.rules.recall import Found
 from holdfast.rooms.conversations.rules.state import WINDOW, Exchange, State
 from holdfast.rooms.conversations.rules.turns import DONE, message_id
 
@@ -36,6 +35,16 @@ class Line(msgspec.Struct, frozen=True):
 
     role: str
     content: str
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """An earlier message that matters, before it is cut to what there is room for."""
+
+    seq: int
+    role: str
+    text: str
+    at_ms: int
+    score: float
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -74,7 +83,7 @@ def compose(
     say_language: bool,
     state: State,
     window: Sequence[Exchange],
-    found: Sequence[Found],
+    found: Sequence[Recalled],
     message: str,
     window_bytes: int,
     recall_bytes: int,
@@ -126,17 +135,17 @@ def window_lines(
     return tuple(line for pair in reversed(found) for line in pair)
 
 
-def recalled(found: Sequence[Found], limit: int) -> tuple[Source, ...]:
+def recalled(found: Sequence[Recalled], limit: int) -> tuple[Source, ...]:
     """The messages as passages, within `limit` bytes in all, in the order in which they were said."""
     left = limit
     kept: list[Source] = []
     for one in found:
-        text = shorten(one.candidate.text, left)
-        if size(text) < min(40, size(one.candidate.text)):
+        text = shorten(one.text, left)
+        if size(text) < min(40, size(one.text)):
             continue
         left -= size(text)
-        day = datetime.fromtimestamp(one.candidate.at_ms / 1000, UTC).date().isoformat()
-        kept.append(Source(message_id(one.candidate.seq), text, f"{one.candidate.role}, {day}", one.score))
+        day = datetime.fromtimestamp(one.at_ms / 1000, UTC).date().isoformat()
+        kept.append(Source(message_id(one.seq), text, f"{one.role}, {day}", one.score))
     return tuple(sorted(kept, key=lambda source: int(source.id[1:])))
 
 

@@ -1,37 +1,31 @@
-"""Which earlier messages matter for a new one: BM25 over terms, on a scale from 0 to 1."""
+"""Which earlier messages matter for a new one: BM25 over terms, on a scale from 0 to about 1."""
 
 import math
 from collections.abc import Sequence
 
 import msgspec
 
-from holdfast.rooms.conversations.rules.terms import is_part, terms
+from holdfast.rooms.conversations.rules.terms import is_part
 
-ASKED_TERMS = 12
-"""Terms of the new message that the database looks for; whole words come first."""
+ASKED_TERMS = 10
+"""Terms of the new message that are looked for; whole words come first."""
 _K1, _B = 1.2, 0.6
+_UNHEARD = 0.4
+"""What a word that nobody has said before counts: it says little about which of the messages is meant."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An earlier message and its terms, as they were stored."""
+    """An earlier message as the recall sees it: its number and its terms, as they are stored."""
 
     seq: int
-    role: str
-    text: str
     terms: str
-    at_ms: int = 0
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A message worth recalling; `score` 1 would be every asked term in a message of nothing else."""
+    """A message worth recalling; about 1 is every asked term in a message of the usual length."""
 
-    candidate: Candidate
+    seq: int
     score: float
-
-
-def asked(message: str) -> list[str]:
-    """The terms to look for."""
-    return terms(message)[:ASKED_TERMS]
 
 
 def best(
@@ -39,39 +33,56 @@ def best(
 ) -> list[Found]:
     """The candidates that answer to `wanted`, best first; `of` messages in all say how rare a term is.
 
-    A message that says nothing which a better one does not say is left out.
+    A message whose terms are all in a better one is left out.
     """
-    if not wanted or not candidates:
+    looked = wanted[:ASKED_TERMS]
+    hits = _hits(looked, candidates)
+    if not hits:
         return []
-    known = [(candidate, frozenset(candidate.terms.split())) for candidate in candidates]
-    rare = _rarity(wanted, [have for _, have in known], max(of, len(known)))
-    mean = sum(len(have) for _, have in known) / len(known) or 1.0
-    top = sum(rare.values()) * (_K1 + 1) / (1 + _K1 * (1 - _B))
+    worth = _worth(looked, [found for _, found in hits], max(of, len(candidates)))
+    lengths = [candidate.terms.count(" ") - 1 for candidate, _ in hits]
+    mean = sum(lengths) / len(lengths)
+    top = sum(worth.values())
     scored = []
-    for candidate, have in known:
-        gained = sum(worth for term, worth in rare.items() if term in have)
-        if gained:
-            saturation = (_K1 + 1) / (1 + _K1 * (1 - _B + _B * len(have) / mean))
-            scored.append(Found(candidate, round(gained * saturation / top, 4)))
-    scored.sort(key=lambda found: (-found.score, -found.candidate.seq))
+    for (candidate, found), length in zip(hits, lengths, strict=True):
+        saturation = (1 + _K1) / (1 + _K1 * (1 - _B + _B * length / mean))
+        score = round(sum(worth[term] for term in found) / top * saturation, 4)
+        if score >= at_least:
+            scored.append((candidate, score))
+    # Of equals the user's own words, which have odd numbers, then the newest.
+    scored.sort(key=lambda one: (-one[1], one[0].seq % 2 == 0, -one[0].seq))
+    return _distinct(scored, most)
+
+
+def _hits(looked: Sequence[str], candidates: Sequence[Candidate]) -> list[tuple[Candidate, list[str]]]:
+    """The candidates that have any of the terms, with those they have."""
+    between = [(term, f" {term} ") for term in looked]
+    found = [(one, [term for term, text in between if text in one.terms]) for one in candidates]
+    return [(one, terms) for one, terms in found if terms]
+
+
+def _worth(wanted: Sequence[str], hits: Sequence[Sequence[str]], total: int) -> dict[str, float]:
+    """What each wanted term is worth. All messages that have one are hits, so they tell its frequency."""
+    counts = dict.fromkeys(wanted, 0)
+    for found in hits:
+        for term in found:
+            counts[term] += 1
+    return {
+        term: math.log(1 + (total - count + 0.5) / (count + 0.5))
+        * (0.5 if is_part(term) else 1.0)
+        * (1.0 if count else _UNHEARD)
+        for term, count in counts.items()
+    }
+
+
+def _distinct(ranked: Sequence[tuple[Candidate, float]], most: int) -> list[Found]:
     chosen: list[Found] = []
     seen: list[frozenset[str]] = []
-    for found in scored:
-        have = frozenset(found.candidate.terms.split())
-        if found.score < at_least or len(chosen) == most:
+    for candidate, score in ranked:
+        if len(chosen) == most:
             break
+        have = frozenset(candidate.terms.split())
         if not any(have <= other for other in seen):
-            chosen.append(found)
+            chosen.append(Found(candidate.seq, score))
             seen.append(have)
     return chosen
-
-
-def _rarity(wanted: Sequence[str], known: Sequence[frozenset[str]], total: int) -> dict[str, float]:
-    """What each wanted term is worth. Candidates are those that have any, so they tell its frequency."""
-    found = {}
-    for term in wanted:
-        share = sum(term in have for have in known)
-        worth = math.log(1 + (total - share + 0.5) / (share + 0.5))
-        # A word that nobody has said before says little about which of the messages is meant.
-        found[term] = worth * (0.5 if is_part(term) else 1.0) * (1.0 if share else 0.4)
-    return found

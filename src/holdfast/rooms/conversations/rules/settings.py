@@ -61,8 +61,9 @@ class Config(msgspec.Struct, frozen=True):
         float, Meta(ge=0, le=1, description="score from which a message matters, 0 to 1")
     ] = 0.12
     recall_candidates: Annotated[
-        int, Meta(ge=1, le=2000, description="archived messages that the database hands over to be scored")
-    ] = 64
+        int,
+        Meta(ge=1, le=2000, description="archived messages that are scored, the newest that share a word"),
+    ] = 200
     summarise_every: Annotated[
         int,
         Meta(

@@ -5,6 +5,7 @@ when it is too long, the sentences that tell least leave first, whatever their a
 turns stay in the database and are found by the recall.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -13,6 +14,8 @@ from holdfast.rooms.conversations.rules.sentences import is_chatter, sentences, 
 from holdfast.rooms.conversations.rules.terms import terms
 
 Summary = tuple[str, ...]
+
+_FIGURE = re.compile(r"\d[\d.,:]*")
 
 SENTENCE_BYTES = 160
 _OF_USER, _OF_ANSWER = 2, 1
@@ -47,9 +50,10 @@ def told(answer: str) -> list[str]:
 
 def alike(one: str, other: str) -> bool:
     """Whether two sentences say the same: with another number, nearly the same words are another fact."""
-    first, second = _terms(one), _terms(other)
+    first, numbers = _known(one)
+    second, others = _known(other)
     both = len(first | second)
-    return both > 0 and len(first & second) >= _LIKE * both and _figures(first) == _figures(second)
+    return both > 0 and len(first & second) >= _LIKE * both and numbers == others
 
 
 def within(summary: Sequence[str], limit: int) -> Summary:
@@ -96,10 +100,8 @@ def _strongest(text: str, most: int, at_least: float) -> list[str]:
     return [shorten(found[at], SENTENCE_BYTES) for at in kept]
 
 
-@lru_cache(maxsize=2048)
-def _terms(sentence: str) -> frozenset[str]:
-    return frozenset(terms(sentence))
-
-
-def _figures(found: frozenset[str]) -> frozenset[str]:
-    return frozenset(term for term in found if any(char.isdigit() for char in term))
+@lru_cache(maxsize=4096)
+def _known(sentence: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The sentence's terms, and those with a digit in them."""
+    found = frozenset(terms(sentence))
+    return found, frozenset(_FIGURE.findall(sentence))

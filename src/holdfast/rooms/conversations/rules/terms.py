@@ -20,18 +20,15 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-JOSA = tuple(
-    sorted(
-        _words("""
+JOSA = frozenset(
+    _words("""
         은 는 이 가 을 를 의 에 도 만 와 과 로 으로 에서 에게 한테 께 께서 까지 부터 보다
         처럼 마다 조차 밖에 이나 이랑 랑 하고 이라고 라고 이라는 라는 이란 란 에서는 에서도
         에는 에도 에게서 한테서 으로는 로는 으로도 로도 이에요 예요 이야 입니다 이다 이고 이며
         인데 이었어 였어 이었지 였지 이었나 였나 이었어요 였어요 이지 이요 들은 들이 들을 들의 들
-        """),
-        key=len,
-        reverse=True,
-    )
+        """)
 )
+_LONGEST_JOSA = max(map(len, JOSA))
 _SHORT_JOSA = frozenset("은는이가을를에도만와과로의")
 _STOP_LATIN = frozenset(
     _words("""
@@ -54,9 +51,9 @@ _STOP_KOREAN = frozenset(
 
 def stem(word: str) -> str:
     """A Korean word without its particle, as long as two syllables or more are left."""
-    for ending in JOSA:
-        if len(word) - len(ending) >= 2 and word.endswith(ending):
-            return word[: -len(ending)]
+    for length in range(min(_LONGEST_JOSA, len(word) - 2), 0, -1):
+        if word[-length:] in JOSA:
+            return word[:-length]
     return word
 
 

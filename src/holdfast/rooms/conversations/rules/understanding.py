@@ -71,8 +71,11 @@ Entity = tuple[str, str]
 
 
 def intent(message: str) -> str:
-    """`complaint`, `request`, `question`, `thanks`, `greeting`, `goodbye`, `confirmation`, `refusal`, else
-    `statement`."""
+    """What the message is for.
+
+    `complaint`, `request`, `question`, `thanks`, `greeting`, `goodbye`, `confirmation`, `refusal`, else
+    `statement`.
+    """
     looked = message[:_LOOKED_AT]
     return next((name for name, pattern in _INTENTS if pattern.search(looked)), "statement")
 

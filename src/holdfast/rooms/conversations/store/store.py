@@ -105,27 +105,18 @@ class Store:
             return False
         return True if added else None
 
-    async def finish(
-        self,
-        conversation_id: str,
-        seq: int,
-        status: str,
-        text: str,
-        terms: str,
-        facts: dict[str, Any],
-        now_ms: int,
-    ) -> bool:
+    async def finish(self, conversation_id: str, message: Message) -> bool:
         """What became of the pending answer; False when it is not pending any more."""
         changed = await self._sql.run(
             tables.FINISH,
             {
                 "of": conversation_id,
-                "number": seq,
-                "becomes": status,
-                "said": text,
-                "ended_ms": now_ms,
-                "known_by": terms,
-                "told": encode_json(facts).decode(),
+                "number": message.seq,
+                "becomes": message.status,
+                "said": message.text,
+                "ended_ms": message.done_ms,
+                "known_by": message.terms,
+                "told": encode_json(message.facts).decode(),
             },
         )
         return changed == 1
@@ -176,7 +167,7 @@ class Store:
     async def candidates(
         self, conversation_id: str, before: int, wanted: Sequence[str], most: int
     ) -> list[Candidate]:
-        """Archived messages that have the wanted terms, those with most of them first."""
+        """Archived messages that have any of the wanted terms, the newest first."""
         patterns = [f"% {term} %" for term in wanted[: len(tables.PATTERNS)]]
         patterns += [tables.NO_PATTERN] * (len(tables.PATTERNS) - len(patterns))
         rows = await self._sql.fetch(
@@ -189,6 +180,11 @@ class Store:
             },
         )
         return [Candidate(*row) for row in rows]
+
+    async def texts(self, conversation_id: str, numbers: Sequence[int]) -> dict[int, tuple[str, str, int]]:
+        """Role, text and time of these messages, by number."""
+        rows = await self._sql.fetch(tables.TEXTS, {"of": conversation_id, "numbers": list(numbers)})
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     async def of_owner(self, owner: str, now_ms: int, before_ms: int, before_id: str, most: int) -> list[Row]:
         """id, persona, created, updated, expires, messages; the newest first, from before that place."""

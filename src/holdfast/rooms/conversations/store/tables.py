@@ -18,7 +18,6 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    case,
     cast,
     delete,
     func,
@@ -191,22 +190,20 @@ BY_KEY = (
 PATTERNS = tuple(f"like_{number}" for number in range(ASKED_TERMS))
 NO_PATTERN = "~"
 """Matches no message: terms hold letters and digits only."""
-_hits = sum(
-    (case((_m.terms.like(bindparam(name, type_=Text)), 1), else_=0) for name in PATTERNS),
-    start=cast(literal(0), BigInteger),
-)
 RECALL = (
-    select(_m.seq, _m.role, _m.text, _m.terms, _m.at_ms)
+    select(_m.seq, _m.terms)
     .where(
         _m.conversation_id == bindparam("of"),
         _m.seq < bindparam("before"),
-        _m.terms != "",
         or_(*(_m.terms.like(bindparam(name, type_=Text)) for name in PATTERNS)),
     )
-    .order_by(_hits.desc(), _m.seq.desc())
+    .order_by(_m.seq.desc())
     .limit(bindparam("most"))
 )
-"""The archived messages with most of the asked terms."""
+"""The newest archived messages with any of the asked terms."""
+TEXTS = select(_m.seq, _m.role, _m.text, _m.at_ms).where(
+    _m.conversation_id == bindparam("of"), _m.seq.in_(bindparam("numbers", expanding=True))
+)
 
 _count = select(func.coalesce(func.max(_m.seq), 0)).where(_m.conversation_id == _c.id).scalar_subquery()
 OF_OWNER = (
