@@ -25,6 +25,7 @@ from holdfast.rooms.llm.rules.ledger import (
     failed,
     merge,
 )
+from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.store.ledger import LedgerStore
 from tests.rooms.llm.money.conftest import NOON, numbered, opened, until
 
@@ -103,6 +104,19 @@ async def test_sums_are_what_the_rows_add_up_to(sql, clock):
     assert [id for id, _ in await ledger.spend("model", 1)] == ["gpt-4o", "gpt-4o-mini"]
     assert {id: each.cost for id, each in await ledger.spend("provider", 1)} == {"openai": 11, "azure": 2}
     assert [each.cost for each in await ledger.newest() if each.outcome == CACHED] == [0]
+
+
+async def test_kept_answers_are_counted_in_the_sums_and_have_no_rows(sql, clock):
+    ledger = ledger_of(sql, clock)
+    for user in ("김철수", "이영희", "김철수"):
+        ledger.served(Payer("acme", user, "k", "gpt-4o"), "openai")
+    assert await ledger.flush()
+    assert await ledger.newest() == []
+    assert await ledger.spend("everything", 1) == [("", Sum(free=3))]
+    assert {id: each.free for id, each in await ledger.spend("user", 1)} == {"김철수": 2, "이영희": 1}
+    assert {id: each.free for id, each in await ledger.spend("key", 1)} == {"k": 3}
+    assert await ledger.flush()
+    assert await ledger.spend("everything", 1) == [("", Sum(free=3))]
 
 
 async def test_days_are_those_of_the_team_and_add_up_over_days(sql, clock):

@@ -64,8 +64,11 @@ class Accounts:
         return Account(self, request, held, estimate)
 
     def free(self, request: Request, answered: Answered) -> None:
-        """An answer that cost nothing: kept, shared, or a stand-in."""
+        """An answer that cost nothing: kept, shared, or a stand-in. One that was simply kept has no row."""
         self.figures.answer(request.model, answered.source)
+        if answered.source == "cached":
+            self._ledger.served(request.payer, answered.provider)
+            return
         outcome = COALESCED if answered.source == "coalesced" else CACHED
         self._ledger.write(
             self.entry(

@@ -11,7 +11,19 @@ from holdfast.kernel.errors import Unavailable
 from holdfast.kernel.room import Finding
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import Meter
-from holdfast.rooms.llm.rules.ledger import Entry, Place, Sum, add_up, clean, day_before, merge, size_bytes
+from holdfast.rooms.llm.rules.ledger import (
+    Entry,
+    Place,
+    Sum,
+    add_up,
+    clean,
+    day_before,
+    day_of,
+    merge,
+    served_sums,
+    size_bytes,
+)
+from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.store.ledger import LedgerStore
 
 logger = logging.getLogger("holdfast.llm")
@@ -52,6 +64,8 @@ class Ledger:
         self._waiting: deque[Entry] = deque()
         self._bytes = 0
         self._under_way: _Batch | None = None
+        self._served: dict[tuple[str, str, str, str, str], int] = {}
+        """Kept answers since the last batch, by tenant, user, key, model and provider."""
         self._spilled_sums: dict[Place, Sum] = {}
         self._writing = asyncio.Lock()
         self._came = asyncio.Event()
@@ -99,6 +113,14 @@ class Ledger:
         if len(self._waiting) >= _BATCH:
             self._full.set()
 
+    def served(self, payer: Payer, provider: str) -> None:
+        """An answer that was kept: it is counted in the daily sums, and has no row."""
+        who = (payer.tenant, payer.user, payer.key, payer.model, provider)
+        count = self._served.get(who, 0)
+        self._served[who] = count + 1
+        if not count:
+            self._came.set()
+
     def start(self, supervisor: Supervisor) -> None:
         """Begin to write."""
         supervisor.spawn("llm ledger", lambda: self._work(supervisor.stopping))
@@ -111,7 +133,7 @@ class Ledger:
 
     async def flush(self) -> bool:
         """Write everything that waits; whether all is written."""
-        while self.waiting or self._spilled_sums:
+        while self.waiting or self._served or self._spilled_sums:
             if not await self._write_one():
                 return False
         return True
@@ -158,7 +180,7 @@ class Ledger:
             self._came.clear()
             await _either(stopping, self._full, timeout_s=_EVERY_S)
             self._full.clear()
-            while self.waiting or self._spilled_sums:
+            while self.waiting or self._served or self._spilled_sums:
                 if not await self._write_one():
                     await _either(stopping, timeout_s=_RETRY_S)
                 if stopping.is_set():
@@ -170,11 +192,14 @@ class Ledger:
             return await self._write_batch()
 
     async def _write_batch(self) -> bool:
-        if not (self._under_way or self._waiting or self._spilled_sums):
+        if not (self._under_way or self._waiting or self._served or self._spilled_sums):
             return True  # another has written it meanwhile
         if self._under_way is None:
             entries = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             sums = add_up(entries, self._zone)
+            today = day_of(int(self._clock.wall() * 1000), self._zone)
+            merge(sums, served_sums(self._served, today), _MOST_SUMS + len(sums))
+            self._served = {}
             merge(sums, self._spilled_sums, _MOST_SUMS + len(sums))
             self._spilled_sums = {}
             self._under_way = _Batch(self._new_id(), entries, sums)

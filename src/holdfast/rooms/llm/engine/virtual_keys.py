@@ -90,14 +90,14 @@ class VirtualKeys:
 
     async def authenticate(self, secret: str) -> Admitted:
         """The key, found good now. Raises UnknownKey, KeyDisabled, KeyExpired (401), Unavailable (503)."""
-        if not is_well_formed(secret):
-            self._refused.labels("malformed").add()
-            raise _unknown("it does not have the form of one: hf- and 38 letters and digits")
         digest = digest_of(secret)
         now = self._clock.monotonic()
         entry = self._known.get(digest)
         found = entry.admitted if entry is not None and now < entry.fresh_until else None
         if found is None:
+            if not is_well_formed(secret):
+                self._refused.labels("malformed").add()
+                raise _unknown("it does not have the form of one: hf- and 38 letters and digits")
             if now < self._unknown.get(digest, 0.0):
                 self._refused.labels("unknown").add()
                 raise _unknown("no key of this value exists")

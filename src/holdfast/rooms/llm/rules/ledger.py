@@ -100,13 +100,13 @@ Place = tuple[str, str, str]
 
 def clean(entry: Entry) -> Entry:
     """The entry as any database takes it: no NUL or lone surrogate, bounded texts, numbers of 64 bits."""
+    values = msgspec.structs.astuple(entry)
     changes: dict[str, object] = {}
-    for name in entry.__struct_fields__:
-        value = getattr(entry, name)
+    for name, value in zip(entry.__struct_fields__, values, strict=True):
         if isinstance(value, str):
             if not value.isascii() or len(value) > _LONGEST or "\0" in value:
                 changes[name] = _text(value)
-        elif not isinstance(value, bool) and not 0 <= value <= _BIG:
+        elif not 0 <= value <= _BIG:
             changes[name] = min(max(0, value), _BIG)
     if entry.outcome in FREE_OUTCOMES and entry.cost:
         changes["cost"] = 0
@@ -139,6 +139,15 @@ def add_up(entries: Iterable[Entry], zone: tzinfo) -> dict[Place, Sum]:
         ids = ("", entry.tenant, entry.user, entry.key_id, entry.model, entry.provider)
         for dimension, id in zip(DIMENSIONS, ids, strict=True):
             sums.setdefault((day, dimension, id), Sum()).add(one)
+    return sums
+
+
+def served_sums(served: Mapping[tuple[str, str, str, str, str], int], day: str) -> dict[Place, Sum]:
+    """The sums of kept answers, counted by tenant, user, key, model and provider."""
+    sums: dict[Place, Sum] = {}
+    for who, count in served.items():
+        for dimension, id in zip(DIMENSIONS, ("", *who), strict=True):
+            sums.setdefault((day, dimension, id), Sum()).add(Sum(free=count))
     return sums
 
 
