@@ -24,7 +24,7 @@ from holdfast.edge.conditional import (
 )
 from holdfast.edge.heed import LEFT
 from holdfast.edge.onewrite import WIRE
-from holdfast.kernel.context import Ctx
+from holdfast.kernel.context import Ctx, Fields, lines_of
 from holdfast.ports.services import Scope
 
 if TYPE_CHECKING:
@@ -140,11 +140,12 @@ class Passage(Ctx, kw_only=True, eq=False):
         asked = trace if event.request_id is event.trace_id else event.request_id.encode()
         wire = self.scope.get(WIRE)
         if wire is not None and self.held is None and self.keep is None:
-            ours = b"x-request-id: %b\r\nx-trace-id: %b\r\n" % (asked, trace)
-            if self.headers is not None:
-                for field in self.headers:
-                    ours += b"%b: %b\r\n" % field
-            wire.ours = ours
+            fields = self.headers
+            if fields is None:
+                wire.ours = b"x-request-id: %b\r\nx-trace-id: %b\r\n" % (asked, trace)
+            else:
+                lines = fields.lines if isinstance(fields, Fields) else lines_of(fields)
+                wire.ours = b"x-request-id: %b\r\nx-trace-id: %b\r\n%b" % (asked, trace, lines)
             return self.server_send(message)
         headers.append((b"x-request-id", asked))
         headers.append((b"x-trace-id", trace))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("holdfast.edge")
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Ask = Callable[[Scope, Passage], "Problem | Awaitable[Problem | None] | None"]
 
 _TIMEOUT = HEADER.lower().encode()
 _NAMES = frozenset({b"traceparent", b"tracestate", b"x-request-id", b"x-correlation-id", _TIMEOUT})
@@ -89,14 +90,10 @@ class Edge:
         self._timeout_s = config.timeout_s or None
         self._record_client_ip = config.record_client_ip
         self._trusted = identities.trusted if identities is not None else Networks()
-        # Whether every request meets a guard; otherwise only those that bring credentials do.
-        self._guarded = bool(admission or assignment or (identities is not None and identities.required))
-        # Whom a caller without credentials meets: admission alone, unless identity is required.
-        self._at_once = (
-            admission.admit
-            if admission is not None and not (identities is not None and identities.required)
-            else None
-        )
+        # Whom a caller without credentials meets: everybody, admission alone, or nobody.
+        self._ask_stranger: Ask | None = self._ask
+        if not assignment and not (identities is not None and identities.required):
+            self._ask_stranger = admission.admit if admission is not None else None
         self.in_flight = 0
         self.awake = False
         self._wake = wake
@@ -111,11 +108,9 @@ class Edge:
         token = enter(passage)
         self.in_flight += 1
         try:
-            if self._guarded or "holdfast.credentials" in scope:
-                if self._at_once is not None and "holdfast.credentials" not in scope:
-                    refusal = self._at_once(scope, passage)
-                else:
-                    refusal = self._ask(passage)
+            ask = self._ask if "holdfast.credentials" in scope else self._ask_stranger
+            if ask is not None:
+                refusal = ask(scope, passage)
                 if refusal is not None:
                     if not isinstance(refusal, Problem):
                         refusal = await refusal
@@ -239,12 +234,12 @@ class Edge:
         else:
             await self.responder.serve(found, passage, scope, passage.receive, passage.send)
 
-    def _ask(self, passage: Passage) -> "Problem | Awaitable[Problem | None] | None":
+    def _ask(self, scope: Scope, passage: Passage) -> "Problem | Awaitable[Problem | None] | None":
         """Identity, then admission; a Problem, or what becomes one, is the answer.
 
         Not a coroutine: the ordinary request is let in without one.
         """
-        identities, scope = self.identities, passage.scope
+        identities = self.identities
         if identities is not None and (identities.required or "holdfast.credentials" in scope):
             passage.tenant = identities.identify(scope, passage.event).tenant
         if self.admission is None:
@@ -358,7 +353,7 @@ class Edge:
     async def _serve_websocket(self, passage: Passage) -> None:
         event = passage.event
         try:
-            refusal = self._ask(passage)
+            refusal = self._ask(passage.scope, passage)
             if refusal is not None and not isinstance(refusal, Problem):
                 refusal = await refusal
         except Problem as found:

@@ -1,7 +1,7 @@
 """The context of the request being served: its Event, clock and spans, and whether anyone still listens."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -27,6 +27,26 @@ class Sources:
         self.stamps = Stamps()
 
 
+class Fields(tuple[tuple[bytes, bytes], ...]):
+    """Response headers made once for many answers, with the bytes that they are in an HTTP/1 head.
+
+    Never made of what a caller sent: nobody looks for line breaks in them again.
+    """
+
+    lines: bytes
+    """As `lines_of` has it."""
+
+    def __new__(cls, pairs: Iterable[tuple[bytes, bytes]]) -> "Fields":
+        made = super().__new__(cls, pairs)
+        made.lines = lines_of(made)
+        return made
+
+
+def lines_of(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they stand in the head of an HTTP/1 response, each ended by CRLF."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+
+
 class Ctx(msgspec.Struct, eq=False):
     """One request as it passes. The edge makes it; everyone else finds it through `current_ctx()`.
 
@@ -44,8 +64,10 @@ class Ctx(msgspec.Struct, eq=False):
     """The caller's address, behind trusted proxies only; recorded or not."""
     tenant: str = ""
     """The caller's tenant, where the credential names one: what is kept for one is never another's."""
-    headers: list[tuple[bytes, bytes]] | None = None
-    """Response headers that rooms add: the limits' state, what the cache says, the variant."""
+    headers: Sequence[tuple[bytes, bytes]] | None = None
+    """Response headers that rooms add: the limits' state, what the cache says, the variant.
+
+    Added to by replacing it, never in place: other answers may share it (`Fields`)."""
     admitted: Any = None
     """What admission wants back when the request ends; None when it holds nothing for it."""
     _gone: asyncio.Event | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,10 +19,10 @@ def test_an_ordinary_request_is_let_in_without_a_coroutine_and_told_its_state():
     house = Harness()
     request = house.request(user="김하늘")
     assert house.admission.admit(request.scope, request) is None
-    assert request.headers == [
+    assert request.headers == (
         (b"ratelimit-policy", b'"api_call";q=100;w=60'),
         (b"ratelimit", b'"api_call";r=119;t=1'),
-    ]
+    )
     assert request.admitted is None
     assert request.event.facts is None
 
@@ -236,6 +237,9 @@ class Door:
     def enter(self, work, priority, deadline=None):
         self.entered.append((work, priority))
         return self.answers.pop(0) if self.answers else Place(None, 0.0)
+
+    def lane(self, work):
+        return SimpleNamespace(pulse=SimpleNamespace(is_calm=False))
 
     def leave(self, place, failed=False, sample=True):
         self.left.append((failed, sample))

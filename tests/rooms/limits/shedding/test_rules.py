@@ -45,6 +45,30 @@ def test_what_never_held_anyone_back_changes_nothing(latencies):
     assert law.limit == CONFIG.initial_limit
 
 
+@given(st.integers(0, 10_000))
+def test_collecting_latencies_until_they_are_due_is_observing_each(seed):
+    """What admission does without a call leads to the same limit as `observe`."""
+    config, rng = Config(initial_limit=50, window_s=0.1, remeasure_s=0.5), random.Random(seed)
+    each, collected = (Law(config, random.Random(1).random, 0.0) for _ in range(2))
+    now, slower, waits = 0.0, rng.choice((1e-3, 0.05)), rng.random()
+    for _ in range(400):
+        now += rng.expovariate(200)
+        latency_s, inside, finds_none = (
+            rng.expovariate(1 / slower),
+            rng.randrange(1, 60),
+            rng.random() < waits,
+        )
+        if finds_none:
+            assert each.hold_back(now) == collected.hold_back(now)
+        each.observe(latency_s, inside, now)
+        if now < collected.due:
+            collected.latencies.append(latency_s)
+            collected.crowd += inside
+        else:
+            collected.observe(latency_s, inside, now)
+        assert (collected.limit, collected.quiet) == (each.limit, each.quiet)
+
+
 def test_a_stale_limit_is_given_up_when_somebody_is_held_back():
     law = Law(Config(initial_limit=100), random.Random(1).random, 0.0)
     law.limit = 7.0

@@ -42,6 +42,7 @@ class Pulse:
         "admitted",
         "after_brief",
         "alarmed",
+        "is_calm",
         "is_running",
         "slice_s",
         "turn_at",
@@ -70,8 +71,10 @@ class Pulse:
         self._busy_since = self._ended_at = 0.0
         self._asked = 0
         self.is_running = False
-        """Whether the timer stands; a plain attribute, because every admission looks at it."""
+        """Whether the timer stands."""
         self.alarmed = False
+        self.is_calm = False
+        """Whether it stands and nothing was late; a plain attribute, because every admission looks at it."""
         self.turn_at: float | None = None
         """When the first admission of this turn was asked for; None before it."""
         self.admitted = 0
@@ -86,12 +89,13 @@ class Pulse:
         self._due = now + PERIOD_S
         self._handle = self._loop.call_later(PERIOD_S, self._look)
         self.is_running = True
+        self.is_calm = not self.alarmed
 
     def stop(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
         self._handle = None
-        self.is_running = False
+        self.is_running = self.is_calm = False
         self._loop = None
         self.alarmed = False
         self.turn_at = None
@@ -106,16 +110,18 @@ class Pulse:
             self._handle = self._loop.call_later(PERIOD_S, self._look)
         else:
             self._handle = None
-            self.is_running = False
+            self.is_running = self.is_calm = False
 
     def _alarm(self, late_s: float, now: float) -> None:
         if late_s > self._alarm_s:
             if not self.alarmed:
                 self.alarmed = True
+                self.is_calm = False
                 self._busy_since = self._ended_at = now
             self._quiet_at = now + _CALM_S
         elif self.alarmed and now > self._quiet_at:
             self.alarmed = False
+            self.is_calm = self.is_running
 
     def age_s(self, now: float) -> float:
         """How long this turn has gone on; whoever asks first begins it. Asked while there is alarm."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from math import exp
 
 import msgspec
@@ -31,12 +31,20 @@ _SMOOTH = 0.2
 """The weight of the newest look in the load."""
 
 
+def _nobody(load: float) -> None:
+    """Nobody wants to hear of the load."""
+
+
 class Lane:
-    """One class of work: its limit, who is inside and who waits."""
+    """One class of work: its limit, who is inside and who waits.
 
-    __slots__ = ("inside", "is_stream", "law", "line", "places", "quiet_s", "standing", "work")
+    Admission passes it without a call of ours where `pulse` is calm and nobody waits.
+    """
 
-    def __init__(self, work: str, law: Law, config: Config) -> None:
+    __slots__ = ("inside", "is_stream", "law", "line", "places", "pulse", "standing", "work")
+
+    def __init__(self, work: str, law: Law, config: Config, pulse: Pulse) -> None:
+        self.pulse = pulse
         self.work = work
         self.law = law
         self.is_stream = work in config.streams
@@ -69,6 +77,7 @@ class Shedder:
         self._refusals = refusals(config.retry_after_s, config.retry_spread_s, rng.random)
         self._turn = 0
         self.load = 0.0
+        self._told: Callable[[float], None] = _nobody
         self._short_s = _SHORT_WAITS * config.target_s
         self._standing = Standing(config.interval_s)
         self._held = Line()
@@ -160,6 +169,14 @@ class Shedder:
         """
         quiet = lane.law.quiet
         return quiet is not None and self._now() - place.since > 2 * exp(quiet)
+
+    def lane(self, work: str) -> Lane:
+        """The class of work itself, opened where it is new."""
+        return self._lanes.get(work) or self._open(work, self._now())
+
+    def hear(self, told: Callable[[float], None]) -> None:
+        """Have `told` called with every new `load`."""
+        self._told = told
 
     def limits(self) -> dict[str, float]:
         """The limit of each class of work met so far."""
@@ -312,7 +329,7 @@ class Shedder:
 
     def _open(self, work: str, now: float) -> Lane:
         config = self._config
-        lane = self._lanes[work] = Lane(work, Law(config, self._chance, now), config)
+        lane = self._lanes[work] = Lane(work, Law(config, self._chance, now), config, self._pulse)
         if lane.is_stream:
             lane.law.limit = float(config.most_limit)
         self._set_places(lane)
@@ -358,12 +375,14 @@ class Shedder:
         if self._standing.overloaded or any(lane.standing.overloaded for lane in self._lanes.values()):
             found = max(found, 1.0)
         self.load += _SMOOTH * (found - self.load)
+        self._told(self.load)
 
     def _on_look(self) -> bool:
         """Whether there is anything left to look after."""
         if self._count_inside() or self._count_waiting() or self.load > 0.01:
             return True
         self.load = 0.0
+        self._told(0.0)
         return False
 
     def _count_inside(self) -> float:

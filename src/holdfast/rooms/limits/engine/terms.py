@@ -7,6 +7,7 @@ from datetime import tzinfo
 import msgspec
 
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.context import Fields
 from holdfast.rooms.limits.rules import headers
 from holdfast.rooms.limits.rules.algorithms import TOLERANCE_S
 from holdfast.rooms.limits.rules.charge import GCRA, Limit, namespace, share
@@ -60,8 +61,10 @@ class Terms(msgspec.Struct, gc=False):
     """The RateLimit field's form."""
     fine: float
     """Slots per second of debt, within each of which the field's numbers stay the same; 0 for none."""
-    states: dict[int, Header]
-    """The RateLimit field by slot, as far as it was needed lately."""
+    states: dict[int, Fields]
+    """Both fields by slot, as far as they were needed lately."""
+    untouched: Fields | None
+    """Both fields for a caller that owes nothing yet; None where already that is worth a word, or refused."""
     user_key: str
     """What the key of a user begins with."""
     key: str
@@ -70,14 +73,15 @@ class Terms(msgspec.Struct, gc=False):
     reduced: bool
     """Whether the load has lowered it."""
 
-    def state(self, debt_s: float) -> Header:
-        """The RateLimit field at this debt, written anew and kept for all others in its slot."""
+    def fields(self, debt_s: float) -> Fields:
+        """Both fields at this debt, written anew and kept for all others in its slot."""
         slot = -1
         if self.fine:
             slot = int(debt_s * self.fine + ALMOST)
             debt_s = slot / self.fine
         left = max(0, int(self.units - debt_s * self.rate))
-        found = (headers.STATE, self.form % (left, math.ceil(debt_s - TOLERANCE_S)))
+        state = self.form % (left, math.ceil(debt_s - TOLERANCE_S))
+        found = Fields((self.policy, (headers.STATE, state)))
         if slot >= 0:
             if len(self.states) >= _STATES_KEPT:
                 self.states.clear()
@@ -94,6 +98,7 @@ class Line:
         "by_user",
         "cost",
         "is_gcra",
+        "keys",
         "name",
         "near",
         "passed",
@@ -115,6 +120,8 @@ class Line:
         self.cost = cost
         self.priority = policy.priority if priority is None else priority
         self.is_gcra = policy.algorithm == GCRA
+        self.keys: dict[str, str] = {}
+        """By address: where a caller without a name is counted. For the short way, which fills it."""
         self.terms: dict[str, Terms] = {}
         """By tier as callers carry it; replaced when the hour or the load changes."""
         self.passed = 0
@@ -193,7 +200,7 @@ class Book:
         limit = share(promised, self.nodes)
         interval_s = limit.window_s / limit.quota
         key = namespace(limit.name, limit.algorithm)
-        return Terms(
+        terms = Terms(
             limit=limit,
             promised=promised,
             cost_s=interval_s * line.cost,
@@ -207,8 +214,12 @@ class Book:
             form=headers.state_form(line.name),
             fine=headers.slots_per_second(limit),
             states={},
+            untouched=None,
             user_key=f"{key}user:",
             key=key,
             priority=line.priority if tier == "FREE" else max(0, line.priority - 1),
             reduced=by_load < 1,
         )
+        if terms.cost_s <= min(terms.limit_s, terms.near_s):
+            terms.untouched = terms.fields(terms.cost_s)
+        return terms

@@ -11,7 +11,7 @@ Only a limit that holds somebody back is changed: traffic below it teaches nothi
 """
 
 from collections.abc import Callable
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import Annotated
 
 import msgspec
@@ -19,6 +19,7 @@ from msgspec import Meta
 
 SHORTEST_S = 1e-6
 """Latencies are compared by their logarithm; a clock that stood still counts as a microsecond."""
+_SHORTEST = log(SHORTEST_S)
 _DIP = 0.6
 """The share of the limit that a test leaves."""
 _TEST_SAMPLES = 100
@@ -41,6 +42,8 @@ _RISES = 2
 """How often in a row crowd and latency must rise together for it."""
 _USUAL = 0.3
 """The weight of the newest window in the throughput of quiet times."""
+_ADD_UP_S = 1.0
+"""Seconds of latencies that are kept one by one at most."""
 _FOLLOW = 0.005
 """How fast the quiet latency follows a slower backend while the limit is far away."""
 
@@ -121,7 +124,6 @@ class Law:
         "_chance",
         "_config",
         "_count",
-        "_crowd",
         "_dipping",
         "_draining",
         "_latest_s",
@@ -138,7 +140,10 @@ class Law:
         "_usual_rate",
         "_was_held_back",
         "bound_at",
+        "crowd",
+        "due",
         "held_back",
+        "latencies",
         "limit",
         "quiet",
     )
@@ -172,7 +177,11 @@ class Law:
 
     def _open(self, now: float) -> None:
         self._opened = now
-        self._count = self._crowd = 0
+        self.due = -inf
+        """Up to when latencies need only be collected; the first of a window says so."""
+        self.latencies: list[float] = []
+        """What has been measured and not yet added up."""
+        self.crowd = self._count = 0
         self._sum = self._squares = self._total_s = 0.0
         self.held_back = False
 
@@ -188,24 +197,39 @@ class Law:
         return False
 
     def observe(self, latency_s: float, inside: int, now: float) -> bool:
-        """Take one latency and how many were inside when it ended; True when the limit has changed."""
+        """Take one latency and how many were inside when it ended; True when the limit has changed.
+
+        Before `due` it is the same to put it on `latencies` and add to `crowd`: what an admission does.
+        """
         if now < self._opened:
             if self._draining and inside <= self.limit:
                 # Those admitted under the higher limit are gone; one latency later so is their queue.
                 self._draining = False
                 self._opened = now + self._latest_s
             return False
-        found = log(latency_s) if latency_s > SHORTEST_S else log(SHORTEST_S)
-        self._count += 1
-        self._sum += found
-        self._squares += found * found
-        self._total_s += latency_s
-        self._crowd += inside
+        self.latencies.append(latency_s)
+        self.crowd += inside
+        return now >= self.due and self._add_up(now)
+
+    def _add_up(self, now: float) -> bool:
+        """Take in together what has been measured, and look whether that makes a whole window.
+
+        Where the window may be over, and once a second, so that the list stays short.
+        """
+        logarithms = [log(each) if each > SHORTEST_S else _SHORTEST for each in self.latencies]
+        self._count += len(logarithms)
+        self._sum += sum(logarithms)
+        self._squares += sum([each * each for each in logarithms])
+        self._total_s += sum(self.latencies)
+        self.latencies.clear()
         config = self._config
-        if self._count < (_TEST_SAMPLES if self._dipping else config.window_samples):
-            return False
         open_s = now - self._opened
-        if open_s < config.window_s or (self.held_back and open_s < self._total_s / self._count):
+        if open_s < config.window_s:
+            self.due = min(self._opened + config.window_s, now + _ADD_UP_S)
+            return False
+        if self._count < (_TEST_SAMPLES if self._dipping else config.window_samples) or (
+            self.held_back and open_s < self._total_s / self._count
+        ):
             return False
         return self._close(now)
 
@@ -216,7 +240,7 @@ class Law:
         window = Window(
             mean,
             sqrt(spread / count),
-            log(self._crowd / count),
+            log(self.crowd / count),
             log(count / (now - self._opened)),
             1 / sqrt(count),
         )
@@ -347,7 +371,8 @@ class Law:
         """Lower the limit, and measure nothing until the queue that the old one made has drained."""
         self._set(limit)
         self._draining = True
-        self._opened = float("inf")
+        self._opened = inf
+        self.due = -inf
 
     def _set(self, limit: float) -> None:
         self.limit = min(max(limit, float(self._config.least_limit)), float(self._config.most_limit))
