@@ -136,12 +136,19 @@ async def test_candidates_are_the_newest_that_share_a_term(store):
     for n, text in enumerate(("토마토 온실", "토마토", "고구마", "온실 부산", "토마토 온실 부산 이후")):
         await turn(store, "c", 2 * n + 1, text, "좋아요")
     wanted = asked("부산 온실의 토마토는?")
-    found = await store.candidates("c", 9, wanted, 2)
-    assert [(one.seq, one.terms) for one in found] == [(7, " 온실 부산 "), (3, " 토마토 토마 마토 ")]
-    assert [one.seq for one in await store.candidates("c", 9, wanted, 9)] == [7, 3, 1]
-    assert await store.candidates("c", 9, asked("없는말뿐인질문"), 3) == []
-    assert await store.candidates("d", 9, wanted, 3) == []
-    assert await store.texts("c", [1, 3, 99]) == {1: ("user", "토마토 온실", NOW), 3: ("user", "토마토", NOW)}
+    found = await store.candidates("c", 9, wanted, 2, 100)
+    assert [(one.seq, one.terms, one.text) for one in found] == [
+        (7, " 온실 부산 ", "온실 부산"),
+        (3, " 토마토 토마 마토 ", "토마토"),
+    ]
+    assert [(one.seq, one.text) for one in await store.candidates("c", 9, wanted, 9, 2)] == [
+        (7, "온실"),
+        (3, "토마"),
+        (1, "토마"),
+    ]
+    assert await store.candidates("c", 9, asked("없는말뿐인질문"), 3, 100) == []
+    assert await store.candidates("d", 9, wanted, 3, 100) == []
+    assert await store.candidates("c", 9, [f"word{n}" for n in range(50)], 3, 100) == []
 
 
 async def test_a_list_goes_on_where_it_stopped(store):

@@ -14,8 +14,8 @@ from holdfast.rooms.conversations.rules.recall import Candidate, best
 from holdfast.rooms.conversations.rules.sentences import is_chatter, is_korean
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import WINDOW, State
-from holdfast.rooms.conversations.rules.turns import exchanges
-from holdfast.rooms.conversations.store.store import Kept, Store
+from holdfast.rooms.conversations.rules.turns import Message, exchanges
+from holdfast.rooms.conversations.store.store import Archived, Kept, Store
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -83,17 +83,24 @@ class Preparing:
         if off or not wanted or is_chatter(message):
             return []
         first = kept.seq - 2 * WINDOW + 1
-        near = {one.seq: one for one in kept.messages if one.seq >= first and one.terms}
-        candidates: list[Candidate] = []
+        said: dict[int, Message | Archived] = {}
         if config.recall == "all":
-            candidates = [Candidate(one.seq, one.terms) for one in near.values()]
+            said = {one.seq: one for one in kept.messages if one.seq >= first and one.terms}
         if first > 1:
-            candidates += await self._store.candidates(kept.id, first, wanted, config.recall_candidates)
+            # A character has a byte or more: what is cut off here there would be no room for.
+            archived = await self._store.candidates(
+                kept.id, first, wanted, config.recall_candidates, config.recall_bytes
+            )
+            said.update((one.seq, one) for one in archived)
         found = best(
-            wanted, candidates, of=kept.seq, most=config.recall_messages, at_least=config.recall_score
+            wanted,
+            [Candidate(one.seq, one.terms) for one in said.values()],
+            of=kept.seq,
+            most=config.recall_messages,
+            at_least=config.recall_score,
         )
-        said = {one.seq: (one.role, one.text, one.at_ms) for one in near.values()}
-        far = [one.seq for one in found if one.seq not in said]
-        if far:
-            said.update(await self._store.texts(kept.id, far))
-        return [Recalled(one.seq, *said[one.seq], one.score) for one in found if one.seq in said]
+        return [_recalled(said[one.seq], one.score) for one in found]
+
+
+def _recalled(message: Message | Archived, score: float) -> Recalled:
+    return Recalled(message.seq, message.role, message.text, message.at_ms, score)

@@ -7,7 +7,7 @@ import msgspec
 
 from holdfast.rooms.conversations.rules.terms import is_part
 
-ASKED_TERMS = 10
+ASKED_TERMS = 8
 """Terms of the new message that are looked for; whole words come first."""
 _K1, _B = 1.2, 0.6
 _UNHEARD = 0.4

@@ -70,6 +70,14 @@ class Config(msgspec.Struct, frozen=True):
             ge=0, le=1000, description="folded exchanges after which a model rewrites the summary; 0: never"
         ),
     ] = 5
+    summarise_after_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="seconds such a summary waits, so that a lively talk gets one, not many",
+        ),
+    ] = 2.0
     max_message_bytes: Annotated[
         int, Meta(ge=1, le=16_777_216, description="bytes of one message; more is 413")
     ] = 32_768

@@ -8,7 +8,6 @@ import msgspec
 from holdfast.kernel.codec import decode_json, encode_json
 from holdfast.kernel.errors import Conflict
 from holdfast.ports.storage import Row, Sql
-from holdfast.rooms.conversations.rules.recall import Candidate
 from holdfast.rooms.conversations.rules.state import State
 from holdfast.rooms.conversations.rules.turns import Message
 from holdfast.rooms.conversations.store import tables
@@ -42,6 +41,16 @@ class Kept(msgspec.Struct, frozen=True):
     def seq(self) -> int:
         """The number of the newest message; 0 before the first."""
         return self.messages[-1].seq if self.messages else 0
+
+
+class Archived(msgspec.Struct, frozen=True):
+    """A message that the window has left behind."""
+
+    seq: int
+    terms: str
+    role: str
+    text: str
+    at_ms: int
 
 
 class Store:
@@ -165,26 +174,21 @@ class Store:
         return (str(rows[0][0]), _message(rows[0][1:])) if rows else None
 
     async def candidates(
-        self, conversation_id: str, before: int, wanted: Sequence[str], most: int
-    ) -> list[Candidate]:
-        """Archived messages that have any of the wanted terms, the newest first."""
-        patterns = [f"% {term} %" for term in wanted[: len(tables.PATTERNS)]]
-        patterns += [tables.NO_PATTERN] * (len(tables.PATTERNS) - len(patterns))
+        self, conversation_id: str, before: int, wanted: Sequence[str], most: int, signs: int
+    ) -> list[Archived]:
+        """Archived messages with any of the wanted terms, the newest first, `signs` characters of each."""
+        names = tables.TERMS[: len(wanted)]
         rows = await self._sql.fetch(
-            tables.RECALL,
+            tables.RECALL[len(names)],
             {
                 "of": conversation_id,
                 "before": before,
                 "most": most,
-                **dict(zip(tables.PATTERNS, patterns, strict=True)),
+                "signs": signs,
+                **{name: f" {term} " for name, term in zip(names, wanted, strict=False)},
             },
         )
-        return [Candidate(*row) for row in rows]
-
-    async def texts(self, conversation_id: str, numbers: Sequence[int]) -> dict[int, tuple[str, str, int]]:
-        """Role, text and time of these messages, by number."""
-        rows = await self._sql.fetch(tables.TEXTS, {"of": conversation_id, "numbers": list(numbers)})
-        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+        return [Archived(*row) for row in rows]
 
     async def of_owner(self, owner: str, now_ms: int, before_ms: int, before_id: str, most: int) -> list[Row]:
         """id, persona, created, updated, expires, messages; the newest first, from before that place."""
