@@ -60,10 +60,10 @@ class Config(msgspec.Struct, frozen=True):
     recall_score: Annotated[
         float, Meta(ge=0, le=1, description="score from which a message matters, 0 to 1")
     ] = 0.12
-    recall_candidates: Annotated[
+    recall_memory_chars: Annotated[
         int,
-        Meta(ge=1, le=2000, description="archived messages that are scored, the newest that share a word"),
-    ] = 200
+        Meta(ge=0, description="characters of words of archived messages kept in memory, all conversations"),
+    ] = 16_777_216
     summarise_every: Annotated[
         int,
         Meta(

@@ -43,16 +43,6 @@ class Kept(msgspec.Struct, frozen=True):
         return self.messages[-1].seq if self.messages else 0
 
 
-class Archived(msgspec.Struct, frozen=True):
-    """A message that the window has left behind."""
-
-    seq: int
-    terms: str
-    role: str
-    text: str
-    at_ms: int
-
-
 class Store:
     """Every read and write of the room."""
 
@@ -173,22 +163,21 @@ class Store:
         rows = await self._sql.fetch(tables.BY_KEY, {"of": conversation_id, "key": key})
         return (str(rows[0][0]), _message(rows[0][1:])) if rows else None
 
-    async def candidates(
-        self, conversation_id: str, before: int, wanted: Sequence[str], most: int, signs: int
-    ) -> list[Archived]:
-        """Archived messages with any of the wanted terms, the newest first, `signs` characters of each."""
-        names = tables.TERMS[: len(wanted)]
+    async def terms(self, conversation_id: str, after: int, before: int) -> list[tuple[int, str]]:
+        """Number and terms of the messages between two numbers, in order."""
         rows = await self._sql.fetch(
-            tables.RECALL[len(names)],
-            {
-                "of": conversation_id,
-                "before": before,
-                "most": most,
-                "signs": signs,
-                **{name: f" {term} " for name, term in zip(names, wanted, strict=False)},
-            },
+            tables.ARCHIVED_TERMS, {"of": conversation_id, "after": after, "before": before}
         )
-        return [Archived(*row) for row in rows]
+        return [(row[0], row[1]) for row in rows]
+
+    async def texts(
+        self, conversation_id: str, numbers: Sequence[int], signs: int
+    ) -> dict[int, tuple[str, str, int]]:
+        """Role, the first `signs` characters of the text, and time of these messages."""
+        rows = await self._sql.fetch(
+            tables.TEXTS, {"of": conversation_id, "numbers": list(numbers), "signs": signs}
+        )
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     async def of_owner(self, owner: str, now_ms: int, before_ms: int, before_id: str, most: int) -> list[Row]:
         """id, persona, created, updated, expires, messages; the newest first, from before that place."""

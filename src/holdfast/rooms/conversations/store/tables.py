@@ -6,7 +6,6 @@ claim, and its `until_ms` the claim's end. A conversation's row holds what is de
 version.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +14,6 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
-    Select,
     Table,
     Text,
     and_,
@@ -30,11 +28,8 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from holdfast.kernel.room import Migration
-from holdfast.rooms.conversations.rules.recall import ASKED_TERMS
 from holdfast.rooms.conversations.rules.state import WINDOW
 from holdfast.rooms.conversations.rules.turns import ASSISTANT, DONE, INTERRUPTED, PENDING, USER
 
@@ -200,43 +195,19 @@ BY_KEY = (
     .where(_m.conversation_id == bindparam("of"), _m.repeat_key == bindparam("key"))
 )
 
-TERMS = tuple(f"term_{number}" for number in range(ASKED_TERMS))
-
-
-class holds(FunctionElement[bool]):
-    """Whether a text holds another. LIKE would do, at several times the cost on SQLite."""
-
-    inherit_cache = True
-    name = "holds"
-
-
-@compiles(holds, "sqlite")
-def _instr(element: holds, compiler: Any, **options: Any) -> str:
-    text, part = element.clauses
-    return f"instr({compiler.process(text, **options)}, {compiler.process(part, **options)}) > 0"
-
-
-@compiles(holds, "postgresql")
-def _strpos(element: holds, compiler: Any, **options: Any) -> str:
-    text, part = element.clauses
-    return f"strpos({compiler.process(text, **options)}, {compiler.process(part, **options)}) > 0"
-
-
-def _recall(names: Sequence[str]) -> Select[Any]:
-    return (
-        select(_m.seq, _m.terms, _m.role, func.substr(_m.text, 1, bindparam("signs")), _m.at_ms)
-        .where(
-            _m.conversation_id == bindparam("of"),
-            _m.seq < bindparam("before"),
-            or_(*(holds(_m.terms, bindparam(name, type_=Text)) for name in names)),
-        )
-        .order_by(_m.seq.desc())
-        .limit(bindparam("most"))
+ARCHIVED_TERMS = (
+    select(_m.seq, _m.terms)
+    .where(
+        _m.conversation_id == bindparam("of"),
+        _m.seq > bindparam("after"),
+        _m.seq < bindparam("before"),
     )
-
-
-RECALL = {count: _recall(TERMS[:count]) for count in range(1, ASKED_TERMS + 1)}
-"""The newest archived messages with any of so many asked terms, their texts cut to `signs` characters."""
+    .order_by(_m.seq)
+)
+TEXTS = select(_m.seq, _m.role, func.substr(_m.text, 1, bindparam("signs")), _m.at_ms).where(
+    _m.conversation_id == bindparam("of"), _m.seq.in_(bindparam("numbers", expanding=True))
+)
+"""Of these messages the first `signs` characters."""
 
 _count = select(func.coalesce(func.max(_m.seq), 0)).where(_m.conversation_id == _c.id).scalar_subquery()
 OF_OWNER = (
