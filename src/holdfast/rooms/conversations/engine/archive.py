@@ -5,6 +5,7 @@ newest conversations are kept; of one that comes back the terms are read from th
 """
 
 import asyncio
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
@@ -26,7 +27,8 @@ class Index:
         self.upto = 0
         self.size = 0
         self.known: dict[int, str] = {}
-        self.by_term: dict[str, list[int]] = {}
+        # Arrays and dictionaries of plain values: nothing that the garbage collector has to walk through.
+        self.by_term: dict[str, array[int]] = {}
 
     def add(self, messages: Iterable[tuple[int, str]]) -> None:
         """Take in messages by number and terms."""
@@ -34,7 +36,11 @@ class Index:
             if terms and seq not in self.known:
                 self.known[seq] = terms
                 for term in terms.split():
-                    self.by_term.setdefault(term, []).append(seq)
+                    have = self.by_term.get(term)
+                    if have is None:
+                        self.by_term[term] = array("q", (seq,))
+                    else:
+                        have.append(seq)
                 self.size += len(terms)
 
     def hits(self, wanted: Sequence[str]) -> list[Hit]:

@@ -63,7 +63,7 @@ class Config(msgspec.Struct, frozen=True):
     recall_memory_chars: Annotated[
         int,
         Meta(ge=0, description="characters of words of archived messages kept in memory, all conversations"),
-    ] = 16_777_216
+    ] = 8_388_608
     summarise_every: Annotated[
         int,
         Meta(
