@@ -57,14 +57,15 @@ async def test_the_state_keeps_its_budget_whatever_is_said(make):
 
 
 async def test_a_model_writes_the_summary_later_and_never_blocks_a_turn(make_on_both):
-    held = asyncio.Event()
+    asked, held = asyncio.Event(), asyncio.Event()
 
     class Slow(Echo):
         async def complete(self, ask):
+            asked.set()
             await held.wait()
             return await super().complete(ask)
 
-    world = make_on_both(Slow(""), summarise_every=2)
+    world = make_on_both(Slow(""), summarise_every=2, summarise_after_s=0)
     conversation = await world.start("mina")
     for fact in FACTS:
         await world.say(conversation, fact, user="mina")
@@ -72,6 +73,7 @@ async def test_a_model_writes_the_summary_later_and_never_blocks_a_turn(make_on_
         await world.say(conversation, f"filling number {n}", user="mina")
     before = await world.state(conversation)
     assert (before.folded, before.modelled) == (2, 0)
+    await asked.wait()
     # Two more exchanges are folded while the model still writes: they stay, behind what it writes.
     for n in range(3, 5):
         await world.say(conversation, f"filling number {n}", user="mina")
@@ -106,7 +108,7 @@ async def test_what_a_model_does_not_write_well_leaves_the_extractive_summary(ma
                 raise reply
             return reply
 
-    world = make(Bad(""), summarise_every=1)
+    world = make(Bad(""), summarise_every=1, summarise_after_s=0)
     conversation = await world.start()
     for text in (*FACTS, "next number 5", "next number 6"):
         await world.say(conversation, text)

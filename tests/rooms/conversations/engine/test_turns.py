@@ -407,3 +407,13 @@ async def test_a_stop_ends_what_is_on_its_way_and_writes_it_down(make_on_both):
     assert [row.status for row in await world.rows(conversation)] == ["done", "interrupted"]
     assert world.model.closed.is_set()
     assert isinstance(why_not_whole(answer), Problem)
+
+
+async def test_a_claim_that_nobody_begins_is_given_up(make):
+    world = make(on_concurrent="queue")
+    conversation = await world.start()
+    run = await world.engine.say("", conversation, "never begun")
+    world.engine.answering.give_up(run)
+    assert (await world.say(conversation, "next in line")).status == "done"
+    assert [row.status for row in await world.rows(conversation)] == ["done", "cancelled", "done", "done"]
+    world.engine.answering.give_up(run)

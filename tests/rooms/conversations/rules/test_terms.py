@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.conversations.rules.recall import Candidate, best
+from holdfast.rooms.conversations.rules.recall import ASKED_TERMS, asked, best, hit
 from holdfast.rooms.conversations.rules.terms import MAX_TERMS, stem, stored, terms
 
 
@@ -46,17 +46,19 @@ def test_terms_are_few_distinct_and_safe_between_spaces(text):
 
 
 def test_a_very_long_message_is_known_by_its_beginning():
-    assert len(terms(" ".join(f"word{n}" for n in range(200_000)))) == MAX_TERMS
+    found = terms(" ".join(f"word{n}" for n in range(200_000)))
+    assert len(found) == MAX_TERMS
+    assert len(asked(found)) == ASKED_TERMS
 
 
-def candidate(seq, text):
-    return Candidate(seq, stored(terms(text)))
+def hits_of(question, texts):
+    found = [hit(n, stored(terms(text)), asked(terms(question))) for n, text in enumerate(texts)]
+    return [one for one in found if one is not None]
 
 
 def ranked(question, texts, **limits):
     given = {"of": len(texts), "most": 9, "at_least": 0.0, **limits}
-    found = best(terms(question), [candidate(n, text) for n, text in enumerate(texts)], **given)
-    return [one.seq for one in found]
+    return [one.seq for one in best(asked(terms(question)), hits_of(question, texts), **given)]
 
 
 def test_rare_terms_decide():
@@ -76,13 +78,8 @@ def test_limits_and_repeats():
 
 @given(st.lists(st.text(max_size=40), max_size=12), st.text(max_size=40))
 def test_scores_stand_between_0_and_1_and_fall(texts, question):
-    found = best(
-        terms(question),
-        [candidate(n, text) for n, text in enumerate(texts)],
-        of=len(texts),
-        most=5,
-        at_least=0,
-    )
+    wanted = asked(terms(question))
+    found = best(wanted, hits_of(question, texts), of=len(texts), most=5, at_least=0)
     scores = [one.score for one in found]
     assert scores == sorted(scores, reverse=True)
     assert all(0 < score <= 2.0 for score in scores)

@@ -13,10 +13,6 @@ from holdfast.rooms.conversations.store.store import NO_REPEAT, Kept, Repeat, St
 NOW = 1_750_000_000_000
 
 
-def asked(question):
-    return terms(question)
-
-
 def conversation(name, owner="mina", **more):
     state = more.pop("state", State(persona="assistant"))
     given = {"created_ms": NOW, "updated_ms": NOW, "expires_ms": NOW + 1000, **more}
@@ -131,17 +127,17 @@ async def test_it_opens_with_the_newest_messages(store):
     assert [row.seq for row in await store.messages("c", 4, 3)] == [5, 6, 7]
 
 
-async def test_candidates_are_the_newest_that_share_a_term(store):
+async def test_terms_and_texts_of_archived_messages(store):
     await store.add(conversation("c"))
-    for n, text in enumerate(("토마토 온실", "토마토", "고구마", "온실 부산", "토마토 온실 부산 이후")):
+    for n, text in enumerate(("토마토 온실", "고구마", "온실 부산")):
         await turn(store, "c", 2 * n + 1, text, "좋아요")
-    wanted = asked("부산 온실의 토마토는?")
-    found = await store.candidates("c", 9, wanted, 2)
-    assert [(one.seq, one.terms) for one in found] == [(7, " 온실 부산 "), (3, " 토마토 토마 마토 ")]
-    assert [one.seq for one in await store.candidates("c", 9, wanted, 9)] == [7, 3, 1]
-    assert await store.candidates("c", 9, asked("없는말뿐인질문"), 3) == []
-    assert await store.candidates("d", 9, wanted, 3) == []
-    assert await store.texts("c", [1, 3, 99]) == {1: ("user", "토마토 온실", NOW), 3: ("user", "토마토", NOW)}
+    assert await store.terms("c", 1, 5) == [
+        (2, " 좋아요 좋아 아요 "),
+        (3, " 고구마 고구 구마 "),
+        (4, " 좋아요 좋아 아요 "),
+    ]
+    assert await store.terms("d", 0, 9) == []
+    assert await store.texts("c", [1, 3, 99], 3) == {1: ("user", "토마토", NOW), 3: ("user", "고구마", NOW)}
 
 
 async def test_a_list_goes_on_where_it_stopped(store):

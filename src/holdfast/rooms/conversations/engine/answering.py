@@ -90,8 +90,12 @@ class Answering:
         """The run of a message claimed under `seq`; `begin` starts it, `ended` is called at its end."""
         run = Run(job.kept.id, seq, persona=job.persona)
 
+        # Whoever claimed may be gone before it begins, without a word: the claim must not outlive its time.
+        unbegun = asyncio.get_running_loop().call_later(self._config.lease_s, self.give_up, run)
+
         def begin() -> None:
             if run.task is None:
+                unbegun.cancel()
                 run.task = asyncio.create_task(self._work(run, job, ended))
                 self.tasks.add(run.task)
                 run.task.add_done_callback(self.tasks.discard)
@@ -120,6 +124,11 @@ class Answering:
 
         run.begin, run.abandoned = begin, abandoned
         return run
+
+    def give_up(self, run: Run) -> None:
+        """End a run that nobody has begun."""
+        if run.task is None:
+            self.stop(run, CANCELLED)
 
     def stop(self, run: Run, status: str) -> None:
         """End a run early, with this status; what there is of the answer stays."""

@@ -314,6 +314,7 @@ class Conversations:
     async def remove(self, ids: Sequence[str]) -> int:
         """Remove these, from the database and from memory; their answers on the way are ended."""
         count = await self.store.erase(ids)
+        self.preparing.archive.forget(ids)
         for run in self.runs.forget(set(ids)):
             self.answering.stop(run, CANCELLED)
         return count

@@ -163,6 +163,8 @@ class Folding:
     async def _summarise(self, conversation_id: str) -> None:
         """Let a model rewrite the summary; whatever fails leaves the extractive one."""
         try:
+            if await self._supervisor.pause(self._config.summarise_after_s):
+                return
             async with self._turns:
                 by = "model" if await self.summarise(conversation_id) else "none"
             self._figures.folds.labels(by).add()

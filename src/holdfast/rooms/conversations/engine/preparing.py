@@ -7,10 +7,11 @@ import msgspec
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current_ctx
 from holdfast.ports.model import Ask, Passage, Turn
+from holdfast.rooms.conversations.engine.archive import Archive
 from holdfast.rooms.conversations.engine.folding import Folding
 from holdfast.rooms.conversations.rules.context import TEMPLATE, Context, Recalled, compose
 from holdfast.rooms.conversations.rules.personas import Persona
-from holdfast.rooms.conversations.rules.recall import Candidate, best
+from holdfast.rooms.conversations.rules.recall import asked, best, hit
 from holdfast.rooms.conversations.rules.sentences import is_chatter, is_korean
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import WINDOW, State
@@ -34,6 +35,7 @@ class Preparing:
         self._folding = folding
         self._config = config
         self._clock = clock
+        self.archive = Archive(store, config.recall_memory_chars)
 
     async def prepare(self, kept: Kept, persona: Persona, message: str, wanted: Sequence[str]) -> Prepared:
         """The context of `message`, whose terms are `wanted`, in this conversation."""
@@ -76,24 +78,24 @@ class Preparing:
             total_s=total_s,
         )
 
-    async def _recalled(self, kept: Kept, message: str, wanted: Sequence[str]) -> list[Recalled]:
+    async def _recalled(self, kept: Kept, message: str, terms: Sequence[str]) -> list[Recalled]:
         """Earlier messages that matter; of a short conversation without asking the database."""
         config = self._config
+        wanted = asked(terms)
         off = config.recall == "off" or not config.recall_messages or not kept.seq
         if off or not wanted or is_chatter(message):
             return []
         first = kept.seq - 2 * WINDOW + 1
         near = {one.seq: one for one in kept.messages if one.seq >= first and one.terms}
-        candidates: list[Candidate] = []
+        hits = []
         if config.recall == "all":
-            candidates = [Candidate(one.seq, one.terms) for one in near.values()]
+            hits = [found for one in near.values() if (found := hit(one.seq, one.terms, wanted))]
         if first > 1:
-            candidates += await self._store.candidates(kept.id, first, wanted, config.recall_candidates)
-        found = best(
-            wanted, candidates, of=kept.seq, most=config.recall_messages, at_least=config.recall_score
-        )
+            hits += await self.archive.hits(kept, first, wanted)
+        chosen = best(wanted, hits, of=kept.seq, most=config.recall_messages, at_least=config.recall_score)
         said = {one.seq: (one.role, one.text, one.at_ms) for one in near.values()}
-        far = [one.seq for one in found if one.seq not in said]
+        far = [one.seq for one in chosen if one.seq not in said]
         if far:
-            said.update(await self._store.texts(kept.id, far))
-        return [Recalled(one.seq, *said[one.seq], one.score) for one in found if one.seq in said]
+            # A character has a byte or more: what is cut off here there would be no room for.
+            said.update(await self._store.texts(kept.id, far, config.recall_bytes))
+        return [Recalled(one.seq, *said[one.seq], one.score) for one in chosen if one.seq in said]

@@ -7,18 +7,19 @@ import msgspec
 
 from holdfast.rooms.conversations.rules.terms import is_part
 
-ASKED_TERMS = 10
+ASKED_TERMS = 8
 """Terms of the new message that are looked for; whole words come first."""
 _K1, _B = 1.2, 0.6
 _UNHEARD = 0.4
 """What a word that nobody has said before counts: it says little about which of the messages is meant."""
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """An earlier message as the recall sees it: its number and its terms, as they are stored."""
+class Hit(msgspec.Struct, frozen=True):
+    """An earlier message that has some of the asked terms: its number, all its terms, and those."""
 
     seq: int
     terms: str
+    found: list[str]
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -28,44 +29,44 @@ class Found(msgspec.Struct, frozen=True):
     score: float
 
 
-def best(
-    wanted: Sequence[str], candidates: Sequence[Candidate], *, of: int, most: int, at_least: float
-) -> list[Found]:
-    """The candidates that answer to `wanted`, best first; `of` messages in all say how rare a term is.
+def asked(terms: Sequence[str]) -> Sequence[str]:
+    """The terms of a message that are looked for."""
+    return terms[:ASKED_TERMS]
 
-    A message whose terms are all in a better one is left out.
+
+def hit(seq: int, terms: str, wanted: Sequence[str]) -> Hit | None:
+    """The hit of one message; None when it has none of the terms."""
+    found = [term for term in wanted if f" {term} " in terms]
+    return Hit(seq, terms, found) if found else None
+
+
+def best(wanted: Sequence[str], hits: Sequence[Hit], *, of: int, most: int, at_least: float) -> list[Found]:
+    """The hits that answer to `wanted`, best first; `of` messages in all say how rare a term is.
+
+    A message whose terms are all in a better one is left out. `hits` are all there are.
     """
-    looked = wanted[:ASKED_TERMS]
-    hits = _hits(looked, candidates)
     if not hits:
         return []
-    worth = _worth(looked, [found for _, found in hits], max(of, len(candidates)))
-    lengths = [candidate.terms.count(" ") - 1 for candidate, _ in hits]
+    worth = _worth(wanted, hits, max(of, len(hits)))
+    lengths = [one.terms.count(" ") - 1 for one in hits]
     mean = sum(lengths) / len(lengths)
     top = sum(worth.values())
     scored = []
-    for (candidate, found), length in zip(hits, lengths, strict=True):
+    for one, length in zip(hits, lengths, strict=True):
         saturation = (1 + _K1) / (1 + _K1 * (1 - _B + _B * length / mean))
-        score = round(sum(worth[term] for term in found) / top * saturation, 4)
+        score = round(sum([worth[term] for term in one.found]) / top * saturation, 4)
         if score >= at_least:
-            scored.append((candidate, score))
+            scored.append((one, score))
     # Of equals the user's own words, which have odd numbers, then the newest.
-    scored.sort(key=lambda one: (-one[1], one[0].seq % 2 == 0, -one[0].seq))
+    scored.sort(key=lambda pair: (-pair[1], pair[0].seq % 2 == 0, -pair[0].seq))
     return _distinct(scored, most)
 
 
-def _hits(looked: Sequence[str], candidates: Sequence[Candidate]) -> list[tuple[Candidate, list[str]]]:
-    """The candidates that have any of the terms, with those they have."""
-    between = [(term, f" {term} ") for term in looked]
-    found = [(one, [term for term, text in between if text in one.terms]) for one in candidates]
-    return [(one, terms) for one, terms in found if terms]
-
-
-def _worth(wanted: Sequence[str], hits: Sequence[Sequence[str]], total: int) -> dict[str, float]:
-    """What each wanted term is worth. All messages that have one are hits, so they tell its frequency."""
+def _worth(wanted: Sequence[str], hits: Sequence[Hit], total: int) -> dict[str, float]:
+    """What each wanted term is worth, by the messages that have it."""
     counts = dict.fromkeys(wanted, 0)
-    for found in hits:
-        for term in found:
+    for one in hits:
+        for term in one.found:
             counts[term] += 1
     return {
         term: math.log(1 + (total - count + 0.5) / (count + 0.5))
@@ -75,14 +76,14 @@ def _worth(wanted: Sequence[str], hits: Sequence[Sequence[str]], total: int) -> 
     }
 
 
-def _distinct(ranked: Sequence[tuple[Candidate, float]], most: int) -> list[Found]:
+def _distinct(ranked: Sequence[tuple[Hit, float]], most: int) -> list[Found]:
     chosen: list[Found] = []
     seen: list[frozenset[str]] = []
-    for candidate, score in ranked:
+    for one, score in ranked:
         if len(chosen) == most:
             break
-        have = frozenset(candidate.terms.split())
+        have = frozenset(one.terms.split())
         if not any(have <= other for other in seen):
-            chosen.append(Found(candidate.seq, score))
+            chosen.append(Found(one.seq, score))
             seen.append(have)
     return chosen

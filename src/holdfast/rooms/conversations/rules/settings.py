@@ -60,16 +60,24 @@ class Config(msgspec.Struct, frozen=True):
     recall_score: Annotated[
         float, Meta(ge=0, le=1, description="score from which a message matters, 0 to 1")
     ] = 0.12
-    recall_candidates: Annotated[
+    recall_memory_chars: Annotated[
         int,
-        Meta(ge=1, le=2000, description="archived messages that are scored, the newest that share a word"),
-    ] = 200
+        Meta(ge=0, description="characters of words of archived messages kept in memory, all conversations"),
+    ] = 8_388_608
     summarise_every: Annotated[
         int,
         Meta(
             ge=0, le=1000, description="folded exchanges after which a model rewrites the summary; 0: never"
         ),
     ] = 5
+    summarise_after_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="seconds such a summary waits, so that a lively talk gets one, not many",
+        ),
+    ] = 2.0
     max_message_bytes: Annotated[
         int, Meta(ge=1, le=16_777_216, description="bytes of one message; more is 413")
     ] = 32_768

@@ -8,7 +8,6 @@ import msgspec
 from holdfast.kernel.codec import decode_json, encode_json
 from holdfast.kernel.errors import Conflict
 from holdfast.ports.storage import Row, Sql
-from holdfast.rooms.conversations.rules.recall import Candidate
 from holdfast.rooms.conversations.rules.state import State
 from holdfast.rooms.conversations.rules.turns import Message
 from holdfast.rooms.conversations.store import tables
@@ -164,26 +163,20 @@ class Store:
         rows = await self._sql.fetch(tables.BY_KEY, {"of": conversation_id, "key": key})
         return (str(rows[0][0]), _message(rows[0][1:])) if rows else None
 
-    async def candidates(
-        self, conversation_id: str, before: int, wanted: Sequence[str], most: int
-    ) -> list[Candidate]:
-        """Archived messages that have any of the wanted terms, the newest first."""
-        patterns = [f"% {term} %" for term in wanted[: len(tables.PATTERNS)]]
-        patterns += [tables.NO_PATTERN] * (len(tables.PATTERNS) - len(patterns))
+    async def terms(self, conversation_id: str, after: int, before: int) -> list[tuple[int, str]]:
+        """Number and terms of the messages between two numbers, in order."""
         rows = await self._sql.fetch(
-            tables.RECALL,
-            {
-                "of": conversation_id,
-                "before": before,
-                "most": most,
-                **dict(zip(tables.PATTERNS, patterns, strict=True)),
-            },
+            tables.ARCHIVED_TERMS, {"of": conversation_id, "after": after, "before": before}
         )
-        return [Candidate(*row) for row in rows]
+        return [(row[0], row[1]) for row in rows]
 
-    async def texts(self, conversation_id: str, numbers: Sequence[int]) -> dict[int, tuple[str, str, int]]:
-        """Role, text and time of these messages, by number."""
-        rows = await self._sql.fetch(tables.TEXTS, {"of": conversation_id, "numbers": list(numbers)})
+    async def texts(
+        self, conversation_id: str, numbers: Sequence[int], signs: int
+    ) -> dict[int, tuple[str, str, int]]:
+        """Role, the first `signs` characters of the text, and time of these messages."""
+        rows = await self._sql.fetch(
+            tables.TEXTS, {"of": conversation_id, "numbers": list(numbers), "signs": signs}
+        )
         return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     async def of_owner(self, owner: str, now_ms: int, before_ms: int, before_id: str, most: int) -> list[Row]:

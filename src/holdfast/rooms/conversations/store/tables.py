@@ -30,7 +30,6 @@ from sqlalchemy import (
 )
 
 from holdfast.kernel.room import Migration
-from holdfast.rooms.conversations.rules.recall import ASKED_TERMS
 from holdfast.rooms.conversations.rules.state import WINDOW
 from holdfast.rooms.conversations.rules.turns import ASSISTANT, DONE, INTERRUPTED, PENDING, USER
 
@@ -66,7 +65,16 @@ messages = Table(
     Column("facts", Text, nullable=False),
     Column("repeat_key", Text),
     Column("repeat_digest", Text, nullable=False),
-    Index("conversation_messages_by_key", "conversation_id", "repeat_key", unique=True),
+    # On SQLite the rows stand in the order of their key: a conversation is read in one piece.
+    sqlite_with_rowid=False,
+)
+Index(
+    "conversation_messages_by_key",
+    messages.c.conversation_id,
+    messages.c.repeat_key,
+    unique=True,
+    sqlite_where=messages.c.repeat_key.is_not(None),
+    postgresql_where=messages.c.repeat_key.is_not(None),
 )
 
 
@@ -187,23 +195,19 @@ BY_KEY = (
     .where(_m.conversation_id == bindparam("of"), _m.repeat_key == bindparam("key"))
 )
 
-PATTERNS = tuple(f"like_{number}" for number in range(ASKED_TERMS))
-NO_PATTERN = "~"
-"""Matches no message: terms hold letters and digits only."""
-RECALL = (
+ARCHIVED_TERMS = (
     select(_m.seq, _m.terms)
     .where(
         _m.conversation_id == bindparam("of"),
+        _m.seq > bindparam("after"),
         _m.seq < bindparam("before"),
-        or_(*(_m.terms.like(bindparam(name, type_=Text)) for name in PATTERNS)),
     )
-    .order_by(_m.seq.desc())
-    .limit(bindparam("most"))
+    .order_by(_m.seq)
 )
-"""The newest archived messages with any of the asked terms."""
-TEXTS = select(_m.seq, _m.role, _m.text, _m.at_ms).where(
+TEXTS = select(_m.seq, _m.role, func.substr(_m.text, 1, bindparam("signs")), _m.at_ms).where(
     _m.conversation_id == bindparam("of"), _m.seq.in_(bindparam("numbers", expanding=True))
 )
+"""Of these messages the first `signs` characters."""
 
 _count = select(func.coalesce(func.max(_m.seq), 0)).where(_m.conversation_id == _c.id).scalar_subquery()
 OF_OWNER = (
