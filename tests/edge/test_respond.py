@@ -94,6 +94,7 @@ async def test_what_is_not_ours_goes_to_the_app(door: Door) -> None:
         ("GET", "/items/x?tags=%FF", b"", 400, "query"),
         ("POST", "/items", b"", 400, "JSON"),
         ("POST", "/items", b"{", 400, "JSON"),
+        ("POST", "/items", b'{"name": "x", "more": ' + b"[" * 100_000, 400, "nested"),
         ("POST", "/items", b"\xff\xfe", 400, "JSON"),
         ("POST", "/items", b'{"name":5}', 422, "$.name"),
         ("POST", "/items", b"{}", 422, "name"),

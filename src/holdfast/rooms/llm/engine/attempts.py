@@ -42,7 +42,7 @@ class Limits:
 
 
 async def enter(path: Path, limits: Limits) -> Passing:
-    """Through the gates; raises HeldBack, or ProviderFailed(BUSY) where as many calls as may are under way."""
+    """Through the gates; raises HeldBack, or ProviderFailed(BUSY) where no more calls may be under way."""
     try:
         passing = await Passing.enter(path.guard, Course(limits.until))
     except BulkheadFull as full:

@@ -7,7 +7,7 @@ from holdfast.kernel.codec import encode_json
 from holdfast.kernel.errors import BadInput, NotFound, Problem
 from holdfast.kernel.guard import TimedOut
 from holdfast.ports.model import ModelFailed, ModelTimedOut
-from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
+from holdfast.rooms.llm.rules.failures import POLICIES, Kind, ProviderFailed
 
 _TYPES = {
     400: "invalid_request_error",
@@ -63,6 +63,8 @@ _CODES = {
     Kind.NOT_FOUND: "model_not_found",
 }
 
+_KINDS = {kind.value: kind for kind in Kind}
+
 
 def problem_of(failed: ProviderFailed, hint_s: float | None = None, tried: Sequence[str] = ()) -> Problem:
     """What the caller is told when the last attempt failed like this. `hint_s`: when to come back."""
@@ -106,13 +108,12 @@ def _hint(failed: ProviderFailed) -> str:
 def error_of(problem: Problem) -> dict[str, Any]:
     """The `error` object of OpenAI's API: message, type, param, code."""
     said = problem.detail or problem.title()
-    kind = problem.members.get("kind", "")
-    code = _CODES.get(Kind(kind)) if kind in {each.value for each in Kind} else None
+    kind = _KINDS.get(problem.members.get("kind", ""))
     return {
         "message": f"{said} ({problem.hint})" if problem.hint else said,
-        "type": problem.members.get("type") or _TYPES.get(problem.status, "api_error"),
+        "type": POLICIES[kind].type if kind is not None else _TYPES.get(problem.status, "api_error"),
         "param": problem.members.get("param"),
-        "code": code or problem.code.replace("-", "_"),
+        "code": (_CODES.get(kind) if kind is not None else None) or problem.code.replace("-", "_"),
     }
 
 
