@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from holdfast.edge.respond import decode_body
 from holdfast.edge.router import Router
-from holdfast.kernel.errors import Misconfigured, NotFound
+from holdfast.kernel.errors import Malformed, Misconfigured, NotFound
 from holdfast.kernel.route import Answer, Call, Route
 from tests.edge.door import Door, answers
 
@@ -94,7 +95,6 @@ async def test_what_is_not_ours_goes_to_the_app(door: Door) -> None:
         ("GET", "/items/x?tags=%FF", b"", 400, "query"),
         ("POST", "/items", b"", 400, "JSON"),
         ("POST", "/items", b"{", 400, "JSON"),
-        ("POST", "/items", b'{"name": "x", "more": ' + b"[" * 100_000, 400, "nested"),
         ("POST", "/items", b"\xff\xfe", 400, "JSON"),
         ("POST", "/items", b'{"name":5}', 422, "$.name"),
         ("POST", "/items", b"{}", 422, "name"),
@@ -169,3 +169,8 @@ def test_dots_in_a_path_are_dots() -> None:
     router = Router([Route("GET", "/a.b/{x}", empty, "Dots.")])
     assert router.find("/aXb/1", None) is None
     assert router.find("/a.b/1", None) is not None
+
+
+def test_a_body_that_is_nested_too_deeply_is_malformed():
+    with pytest.raises(Malformed, match="nested"):
+        decode_body(dict, b'{"a": ' + b"[" * 100_000)

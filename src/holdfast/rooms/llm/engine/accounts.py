@@ -13,6 +13,7 @@ from holdfast.ports.services import EventLog
 from holdfast.rooms.llm.engine.budgets import Budgets, Reservation
 from holdfast.rooms.llm.engine.figures import Figures
 from holdfast.rooms.llm.engine.ledger import Ledger
+from holdfast.rooms.llm.engine.paths import Path
 from holdfast.rooms.llm.engine.tries import Attempt
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request, most_tokens
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
@@ -62,6 +63,15 @@ class Accounts:
         price = self.prices.of(request.model)
         held = await self._budgets.reserve(request.payer, tokens=wanted.total, cost=price_of(price, wanted))
         return Account(self, request, held, estimate)
+
+    def probed(
+        self, path: Path, body: Body, began: float, answer: Body | None, error: BaseException | None
+    ) -> None:
+        """A probe of ours: it costs like any call, and goes on nobody's account."""
+        made = Attempt(path, 1, began)
+        made.failed = error
+        request = Request(body=body, model=path.upstream, purpose="probe")
+        Account(self, request, Reservation(None, None), prompt_tokens(body)).probed(made, answer)
 
     def free(self, request: Request, answered: Answered) -> None:
         """An answer that cost nothing: kept, shared, or a stand-in."""
@@ -155,6 +165,14 @@ class Account:
         error = made.failed
         charged = not (isinstance(error, ProviderFailed) and error.kind in _UNCHARGED)
         self._row(made, Tokens(self._estimate if charged else 0), made.path.upstream, estimated=charged)
+
+    def probed(self, made: Attempt, answer: Body | None) -> None:
+        """One row, and nothing to settle."""
+        if answer is None:
+            self.attempted(made)
+        else:
+            tokens, estimated = self._tokens(answer)
+            self._row(made, tokens, str(answer.get("model") or made.path.upstream), estimated=estimated)
 
     def broke_off(self, made: Attempt, partial: Body) -> None:
         """A stream that ended before it was whole: charged for what has come of it."""

@@ -59,10 +59,15 @@ async def enter(path: Path, limits: Limits) -> Passing:
 
 
 def failed_by(caught: BaseException) -> BaseException:
-    """A time limit that is over, in our own words."""
+    """A time limit that is over, in our own words. One without a phase is the whole call's."""
     if isinstance(caught, TimedOut):
-        return ProviderFailed(Kind.SILENT, str(caught), phase=str(caught.members.get("phase", "")))
+        return ProviderFailed(Kind.SILENT, str(caught), phase=str(caught.members.get("phase") or "total"))
     return caught
+
+
+def ended_by(passing: Passing, caught: BaseException, limits: Limits) -> BaseException:
+    """Count how it ended; the error to raise: what looks like a cancellation may be the call's own end."""
+    return failed_by(passing.end(failed_by(caught), limits.until) or caught)
 
 
 async def ask_whole(path: Path, body: Body, limits: Limits) -> Body:
@@ -83,8 +88,7 @@ async def _ask(path: Path, ask: Callable[[Body, str], Awaitable[Body]], body: Bo
         with limits.within("answer", path.settings.attempt_s):
             answer = await ask(body, path.key)
     except BaseException as caught:
-        error = failed_by(caught)
-        passing.end(error, limits.until)
+        error = ended_by(passing, caught, limits)
         if error is caught:
             raise
         raise error from caught
@@ -164,8 +168,7 @@ class Opened:
     async def _end(self, caught: BaseException) -> None:
         """Count it and stop upstream; raises a time limit that is over in our own words."""
         self._is_over = True
-        error = failed_by(caught)
-        self._passing.end(error, self._limits.until)
+        error = ended_by(self._passing, caught, self._limits)
         await self._source.aclose()
         if error is not caught:
             raise error from caught

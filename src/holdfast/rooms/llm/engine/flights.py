@@ -69,6 +69,11 @@ class Flight(Generic[A, P]):
         """Let it go on to its end, whoever listens."""
         self._listeners += 1
 
+    async def stop(self) -> None:
+        """End it, whoever listens; returns when its producer has closed its accounts."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
     async def answer(self) -> A:
         """The answer, waited for as one more listener."""
         self._listeners += 1
@@ -161,3 +166,7 @@ class Flights(Generic[A, P]):
 
         flight = self._under_way[key] = Flight(produce, forget)
         return flight, False
+
+    async def close(self) -> None:
+        """Stop what is under way; those who listen are told. A producer leaves nothing open behind it."""
+        await asyncio.gather(*(flight.stop() for flight in list(self._under_way.values())))
