@@ -22,6 +22,7 @@ from tests.acceptance.gateway import (
     chat,
     deployment,
     gateway,
+    ledger,
     rows_until,
     table,
     until,
@@ -438,7 +439,21 @@ def test_hundreds_of_open_streams_end_with_done_or_say_why_when_the_process_is_t
         told = Told(raw)
         assert told.is_done or [error["code"] for error in told.errors], raw[-300:]
     assert sum(1 for raw in raws if Told(raw).errors) >= OPEN // 2
+    calls = upstream.calls("open+stall-mid-stream:2") + upstream.calls("open+paced:0.4")
+    rows = [row for row in ledger(tmp_path) if row["attempt"]]
+    assert len(calls) == len(rows) == OPEN
+    assert {row["outcome"] for row in rows} <= {"ok", "cancelled"}
+    assert all(row["tokens_out"] > 0 for row in rows)
     until(lambda: all(call.ended_s is not None for call in upstream.calls("open+stall-mid-stream:2")))
+
+
+def test_what_a_stop_cuts_has_its_row(tmp_path: Path, upstream: Upstream) -> None:
+    toml = table("server", drain_s=0.0, grace_s=2.0) + deployment("hangs", upstream.url, "stop+silent")
+    with gateway(tmp_path, toml) as served, begun(served, chat("끝나지 않는다", "hangs")):
+        until(lambda: upstream.calls("stop+silent"))
+        assert served.stop() == 0
+    (row,) = ledger(tmp_path)
+    assert (row["outcome"], row["estimated"]) == ("cancelled", 1)
 
 
 async def open_and_stop(served: Served) -> tuple[list[bytes], int]:
