@@ -53,6 +53,15 @@ async def test_whole_and_streamed_share_what_is_kept():
     assert len(world.providers["a"].calls) == 1
 
 
+async def test_a_kept_answer_whose_choices_have_no_index_is_streamed_all_the_same():
+    bare = answer("", choices=[{"message": {"content": "하나"}, "finish_reason": "stop"}])
+    world = World(a=Scripted(bare))
+    await world.client.whole(request(), CHAT)
+    chunks = await told(await world.client.stream(request()))
+    assert words(chunks) == "하나"
+    assert {choice["index"] for each in chunks for choice in each["choices"]} == {0}
+
+
 @pytest.mark.parametrize(
     "other",
     [
