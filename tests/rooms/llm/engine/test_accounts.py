@@ -37,7 +37,6 @@ async def test_a_settled_call_is_one_row_with_everything_in_it():
     ("error", "outcome", "charged"),
     [
         (fails(Kind.RATE_LIMITED), "failed:rate_limited", False),
-        (fails(Kind.BUSY), "failed:busy", False),
         (fails(Kind.CONNECTION), "failed:connection", False),
         (fails(Kind.SILENT), "failed:silent", True),
         (fails(Kind.GARBLED), "failed:garbled", True),
@@ -57,6 +56,14 @@ async def test_an_attempt_that_gave_nothing_is_a_row_with_an_estimate_where_it_m
     (row,) = world.rows
     assert (row.outcome, row.estimated, row.tokens_in > 0) == (outcome, charged, charged)
     assert account.attempts == 1
+
+
+async def test_what_was_never_sent_has_no_row():
+    world = World(a=Scripted("하나"))
+    account, made = await opened(world)
+    made.failed = fails(Kind.BUSY)
+    account.attempted(made)
+    assert (world.rows, account.attempts) == ([], 1)
 
 
 async def test_the_loser_of_a_hedge_is_told_as_such():

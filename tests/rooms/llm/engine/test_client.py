@@ -334,6 +334,9 @@ async def test_the_callers_own_deadline_ends_the_wait():
         await turns()
     assert world.providers["a"].stopped == 2
     assert world.client.under_way == 0
+    # It was the provider that was late: that is what its breaker and the ledger hear.
+    assert world.rows.outcomes() == ["failed:silent", "failed:silent"]
+    assert world.paths.of("m")[0][1].guard.breaker.in_a_row == 2
 
 
 async def test_an_old_answer_stands_in_when_the_time_is_over_too():

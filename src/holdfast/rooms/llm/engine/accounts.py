@@ -25,7 +25,7 @@ _ANSWER_TOKENS = 1_024
 """Reserved for an answer whose length the caller does not bound."""
 _UNCHARGED = frozenset(
     {
-        Kind.CONNECTION, Kind.BUSY, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
+        Kind.CONNECTION, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
         Kind.NOT_FOUND, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.BAD_REQUEST,
     }
 )  # fmt: skip
@@ -160,9 +160,12 @@ class Account:
         """How many have failed."""
 
     def attempted(self, made: Attempt) -> None:
-        """An attempt that gave no answer."""
+        """An attempt that gave no answer. One that was never sent, because too many are, has no row."""
         self.attempts += 1
         error = made.failed
+        if isinstance(error, ProviderFailed) and error.kind is Kind.BUSY:
+            self._accounts.figures.attempt(made.path, Kind.BUSY.value, made.number, self._request.model)
+            return
         charged = not (isinstance(error, ProviderFailed) and error.kind in _UNCHARGED)
         self._row(made, Tokens(self._estimate if charged else 0), made.path.upstream, estimated=charged)
 

@@ -14,6 +14,8 @@ from holdfast.rooms.llm.rules.asking import has_content
 from holdfast.rooms.llm.rules.assembly import Assembly
 from holdfast.rooms.llm.rules.failures import HeldBack, Kind, ProviderFailed
 
+_GRACE_S = 0.05
+
 
 class Limits:
     """How long one attempt may take: the deployment's own limits, and when the whole call must be over."""
@@ -39,6 +41,14 @@ class Limits:
         if 0 < seconds < left_s:
             return phase(name, seconds, of="the model", clock=self._clock)
         return phase("total", max(left_s, 1e-6), of="the model", clock=self._clock)
+
+    def patience(self) -> phase:
+        """How long a caller waits for the flight: a moment longer than the flight may take.
+
+        The flight says what was late, and to whose account it goes; a caller that left first would make it
+        look cancelled, and a provider that hangs would never be held back.
+        """
+        return phase("total", max(self.left_s(), 0.0) + _GRACE_S, of="the model", clock=self._clock)
 
 
 async def enter(path: Path, limits: Limits) -> Passing:

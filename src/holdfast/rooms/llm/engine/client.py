@@ -134,7 +134,7 @@ class LlmClient:
                 f"{work.name}:{key}", partial(self._produce_whole, work), request, key, limits
             )
             try:
-                with limits.within("the answer", 0):
+                with limits.patience():
                     answered = await flight.answer()
             except BudgetExceeded:
                 if not joined:
@@ -175,7 +175,7 @@ class LlmClient:
         while True:
             flight, joined = self._join(f"s:{key}", self._produce_stream, request, key, limits)
             try:
-                with limits.within("the first token", 0):
+                with limits.patience():
                     listening = await flight.begun()
             except BudgetExceeded:
                 if not joined:

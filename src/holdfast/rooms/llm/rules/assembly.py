@@ -197,7 +197,12 @@ def replay(answer: Json) -> Iterator[Json]:
         last = {
             name: value for name, value in choice.items() if name not in ("index", "message", "finish_reason")
         }
-        ended = {"index": choice.get("index", at), "delta": {}, **last, "finish_reason": choice["finish_reason"]}
+        ended = {
+            "index": choice.get("index", at),
+            "delta": {},
+            **last,
+            "finish_reason": choice["finish_reason"],
+        }
         yield {**frame, **(rest if at == len(choices) - 1 else {}), "choices": [ended]}
     if "usage" in answer or (rest and not choices):
         usage = {"usage": answer["usage"]} if "usage" in answer else {}
