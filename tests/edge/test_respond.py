@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from holdfast.edge.respond import decode_body
 from holdfast.edge.router import Router
-from holdfast.kernel.errors import Misconfigured, NotFound
+from holdfast.kernel.errors import Malformed, Misconfigured, NotFound
 from holdfast.kernel.route import Answer, Call, Route
 from tests.edge.door import Door, answers
 
@@ -168,3 +169,8 @@ def test_dots_in_a_path_are_dots() -> None:
     router = Router([Route("GET", "/a.b/{x}", empty, "Dots.")])
     assert router.find("/aXb/1", None) is None
     assert router.find("/a.b/1", None) is not None
+
+
+def test_a_body_that_is_nested_too_deeply_is_malformed():
+    with pytest.raises(Malformed, match="nested"):
+        decode_body(dict, b'{"a": ' + b"[" * 100_000)

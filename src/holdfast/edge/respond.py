@@ -105,6 +105,8 @@ def decode_body(kind: Any, raw: bytes) -> Any:
         raise Malformed(
             f"the body is not valid JSON: {error}", hint="send one JSON document in UTF-8"
         ) from None
+    except RecursionError:
+        raise Malformed("the body is nested too deeply", hint="send a flatter JSON document") from None
 
 
 @lru_cache(maxsize=512)

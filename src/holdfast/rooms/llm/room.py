@@ -77,6 +77,7 @@ class LlmRoom(Room):
             clock=clock,
             new_id=lambda: ids.sortable(clock.wall()),
         )
+        self.paths.probed = accounts.probed
         self._meaning = Meaning(config.semantic, meter, rng) if config.semantic.enabled else None
         self.client = LlmClient(
             config,
@@ -96,6 +97,7 @@ class LlmRoom(Room):
         await self.money.start()
 
     async def stop(self) -> None:
+        await self.client.close()
         await self.paths.close()
         await self.money.stop()
 

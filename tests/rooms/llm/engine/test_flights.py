@@ -151,6 +151,21 @@ async def test_a_producer_that_is_cancelled_from_outside_tells_its_listeners():
     flight, _ = flights.join("k", source)
     waiting = asyncio.create_task(flight.answer())
     await turns()
-    flight._task.cancel()
+    flight.task.cancel()
     with pytest.raises(Problem, match="stopped"):
         await waiting
+
+
+async def test_closing_ends_every_producer_also_one_that_is_already_being_left():
+    flights, source = Flights(), Source()
+    left, _ = flights.join("a", source)
+    leaving = asyncio.create_task(left.answer())
+    staying = asyncio.create_task(flights.join("b", source)[0].answer())
+    await turns()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await flights.close()
+    assert (source.stopped, len(flights)) == (2, 0)
+    with pytest.raises(Unavailable):
+        await staying
+    await flights.close()

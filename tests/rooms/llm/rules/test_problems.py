@@ -38,7 +38,9 @@ def test_a_hint_becomes_retry_after():
     ("problem", "kind", "code"),
     [
         (told(Kind.CONTEXT_LENGTH), "invalid_request_error", "context_length_exceeded"),
-        (told(Kind.QUOTA), "rate_limit_error", "insufficient_quota"),
+        (told(Kind.QUOTA), "insufficient_quota", "insufficient_quota"),
+        (told(Kind.CONNECTION), "api_connection_error", "model_failed"),
+        (told(Kind.AUTH), "upstream_authentication_error", "model_failed"),
         (told(Kind.SILENT), "timeout_error", "model_timeout"),
         (told(Kind.GARBLED), "api_error", "model_failed"),
         (unknown_model("모델", ["a"]), "not_found_error", "model_not_found"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.llm.rules.denials import (
+from holdfast.rooms.llm.rules.refusals import (
     Told,
     kind_of,
     masked,

@@ -13,6 +13,7 @@ from holdfast.ports.services import EventLog
 from holdfast.rooms.llm.engine.budgets import Budgets, Reservation
 from holdfast.rooms.llm.engine.figures import Figures
 from holdfast.rooms.llm.engine.ledger import Ledger
+from holdfast.rooms.llm.engine.paths import Path
 from holdfast.rooms.llm.engine.tries import Attempt
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request, most_tokens
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
@@ -24,7 +25,7 @@ _ANSWER_TOKENS = 1_024
 """Reserved for an answer whose length the caller does not bound."""
 _UNCHARGED = frozenset(
     {
-        Kind.CONNECTION, Kind.BUSY, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
+        Kind.CONNECTION, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
         Kind.NOT_FOUND, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.BAD_REQUEST,
     }
 )  # fmt: skip
@@ -62,6 +63,15 @@ class Accounts:
         price = self.prices.of(request.model)
         held = await self._budgets.reserve(request.payer, tokens=wanted.total, cost=price_of(price, wanted))
         return Account(self, request, held, estimate)
+
+    def probed(
+        self, path: Path, body: Body, began: float, answer: Body | None, error: BaseException | None
+    ) -> None:
+        """A probe of ours: it costs like any call, and goes on nobody's account."""
+        made = Attempt(path, 1, began)
+        made.failed = error
+        request = Request(body=body, model=path.upstream, purpose="probe")
+        Account(self, request, Reservation(None, None), prompt_tokens(body)).probed(made, answer)
 
     def free(self, request: Request, answered: Answered) -> None:
         """An answer that cost nothing: kept, shared, or a stand-in. One that was simply kept has no row."""
@@ -153,11 +163,22 @@ class Account:
         """How many have failed."""
 
     def attempted(self, made: Attempt) -> None:
-        """An attempt that gave no answer."""
+        """An attempt that gave no answer. One that was never sent, because too many are, has no row."""
         self.attempts += 1
         error = made.failed
+        if isinstance(error, ProviderFailed) and error.kind is Kind.BUSY:
+            self._accounts.figures.attempt(made.path, Kind.BUSY.value, made.number, self._request.model)
+            return
         charged = not (isinstance(error, ProviderFailed) and error.kind in _UNCHARGED)
         self._row(made, Tokens(self._estimate if charged else 0), made.path.upstream, estimated=charged)
+
+    def probed(self, made: Attempt, answer: Body | None) -> None:
+        """One row, and nothing to settle."""
+        if answer is None:
+            self.attempted(made)
+        else:
+            tokens, estimated = self._tokens(answer)
+            self._row(made, tokens, str(answer.get("model") or made.path.upstream), estimated=estimated)
 
     def broke_off(self, made: Attempt, partial: Body) -> None:
         """A stream that ended before it was whole: charged for what has come of it."""

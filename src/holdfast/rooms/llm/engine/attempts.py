@@ -14,6 +14,8 @@ from holdfast.rooms.llm.rules.asking import has_content
 from holdfast.rooms.llm.rules.assembly import Assembly
 from holdfast.rooms.llm.rules.failures import HeldBack, Kind, ProviderFailed
 
+_GRACE_S = 0.05
+
 
 class Limits:
     """How long one attempt may take: the deployment's own limits, and when the whole call must be over."""
@@ -40,6 +42,14 @@ class Limits:
             return phase(name, seconds, of="the model", clock=self._clock)
         return phase("total", max(left_s, 1e-6), of="the model", clock=self._clock)
 
+    def patience(self) -> phase:
+        """How long a caller waits for the flight: a moment longer than the flight may take.
+
+        The flight says what was late, and to whose account it goes; a caller that left first would make it
+        look cancelled, and a provider that hangs would never be held back.
+        """
+        return phase("total", max(self.left_s(), 0.0) + _GRACE_S, of="the model", clock=self._clock)
+
 
 async def enter(path: Path, limits: Limits) -> Passing:
     """Through the gates; raises HeldBack, or ProviderFailed(BUSY) where as many are under way as may be."""
@@ -59,10 +69,15 @@ async def enter(path: Path, limits: Limits) -> Passing:
 
 
 def failed_by(caught: BaseException) -> BaseException:
-    """A time limit that is over, in our own words."""
+    """A time limit that is over, in our own words. One without a phase is the whole call's."""
     if isinstance(caught, TimedOut):
-        return ProviderFailed(Kind.SILENT, str(caught), phase=str(caught.members.get("phase", "")))
+        return ProviderFailed(Kind.SILENT, str(caught), phase=str(caught.members.get("phase") or "total"))
     return caught
+
+
+def ended_by(passing: Passing, caught: BaseException, limits: Limits) -> BaseException:
+    """Count how it ended; the error to raise: what looks like a cancellation may be the call's own end."""
+    return failed_by(passing.end(failed_by(caught), limits.until) or caught)
 
 
 async def ask_whole(path: Path, body: Body, limits: Limits) -> Body:
@@ -83,8 +98,7 @@ async def _ask(path: Path, ask: Callable[[Body, str], Awaitable[Body]], body: Bo
         with limits.within("answer", path.settings.attempt_s):
             answer = await ask(body, path.key)
     except BaseException as caught:
-        error = failed_by(caught)
-        passing.end(error, limits.until)
+        error = ended_by(passing, caught, limits)
         if error is caught:
             raise
         raise error from caught
@@ -164,8 +178,7 @@ class Opened:
     async def _end(self, caught: BaseException) -> None:
         """Count it and stop upstream; raises a time limit that is over in our own words."""
         self._is_over = True
-        error = failed_by(caught)
-        self._passing.end(error, self._limits.until)
+        error = ended_by(self._passing, caught, self._limits)
         await self._source.aclose()
         if error is not caught:
             raise error from caught

@@ -8,6 +8,7 @@
 Whole answers and streams take the same way: a stream is a flight whose parts are passed on as they come.
 """
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -36,6 +37,8 @@ from holdfast.rooms.llm.rules.failures import ProviderFailed
 from holdfast.rooms.llm.rules.keys import is_cacheable, is_storable, request_key
 from holdfast.rooms.llm.rules.problems import unknown_model
 from holdfast.rooms.llm.rules.settings import EXTRACTIVE, Config
+
+logger = logging.getLogger("holdfast.llm")
 
 Air = Flight[Answered, Body]
 
@@ -115,6 +118,10 @@ class LlmClient:
             return default
         raise unknown_model(asked, list(public))
 
+    async def close(self) -> None:
+        """Stop what nobody waits for any more, before the ledger closes."""
+        await self._flights.close()
+
     # -- whole answers ---------------------------------------------------------------------------
 
     async def whole(self, request: Request, work: Work) -> Answered:
@@ -128,7 +135,7 @@ class LlmClient:
                 f"{work.name}:{key}", partial(self._produce_whole, work), request, key, limits
             )
             try:
-                with limits.within("the answer", 0):
+                with limits.patience():
                     answered = await flight.answer()
             except BudgetExceeded:
                 if not joined:
@@ -169,7 +176,7 @@ class LlmClient:
         while True:
             flight, joined = self._join(f"s:{key}", self._produce_stream, request, key, limits)
             try:
-                with limits.within("the first token", 0):
+                with limits.patience():
                     listening = await flight.begun()
             except BudgetExceeded:
                 if not joined:
@@ -316,7 +323,10 @@ class LlmClient:
     async def _keep(self, key: str, request: Request, answered: Answered, work: Work, path: Path) -> None:
         if key.startswith("#") or not request.writes_cache:
             return
-        if not is_storable(answered.body, path.answers_as(request.model)):
+        models = path.answers_as(request.model)
+        if not is_storable(answered.body, models):
+            if is_storable(answered.body):
+                _estranged(path, answered.model)
             return
         await self._answers.keep(key, request, answered)
         if self._meaning is not None and work is CHAT:
@@ -347,6 +357,17 @@ class LlmClient:
         left_s = ctx.remaining_s() if ctx is not None else None
         until = self._clock.monotonic() + (total_s if left_s is None else min(total_s, left_s))
         return Limits(self._clock, until, request.first_token_s)
+
+
+def _estranged(path: Path, model: str) -> None:
+    """Say once that answers are not kept because another model gave them."""
+    if path.stranger != model:
+        path.stranger = model
+        logger.warning(
+            "%s answers as %.100r, not as %.100r: its answers are not kept; "
+            "if that is as it should be, name it in llm.deployments.%s.answers_as",
+            *(path.name, model, path.upstream, path.name.partition("#")[0]),
+        )
 
 
 async def _asked(work: Work, body: Body, path: Path, limits: Limits) -> Body:

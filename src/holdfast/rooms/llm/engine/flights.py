@@ -18,7 +18,7 @@ class Flight(Generic[A, P]):
     listener that leaves cancels nobody; when the last one has left, the producer is cancelled.
     """
 
-    __slots__ = ("_done", "_listeners", "_on_end", "_task", "_turn", "about", "parts")
+    __slots__ = ("_done", "_listeners", "_on_end", "_turn", "about", "parts", "task")
 
     def __init__(self, produce: "Callable[[Flight[A, P]], Awaitable[A]]", on_end: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ class Flight(Generic[A, P]):
         self._done: asyncio.Future[A] = loop.create_future()
         self._done.add_done_callback(_seen)
         self._on_end = on_end
-        self._task = loop.create_task(self._run(produce), context=contextvars.Context())
+        self.task = loop.create_task(self._run(produce), context=contextvars.Context())
 
     async def _run(self, produce: "Callable[[Flight[A, P]], Awaitable[A]]") -> None:
         try:
@@ -102,9 +102,9 @@ class Flight(Generic[A, P]):
     def leave(self) -> None:
         """One listener less; without any the producer is stopped."""
         self._listeners -= 1
-        if not self._listeners and not self._task.done():
+        if not self._listeners and not self.task.done():
             self._on_end()
-            self._task.cancel()
+            self.task.cancel()
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
@@ -143,6 +143,8 @@ class Flights(Generic[A, P]):
 
     def __init__(self) -> None:
         self._under_way: dict[str, Flight[A, P]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Producers that have not ended, those that nobody can join any more included."""
         self.joined = 0
 
     def __len__(self) -> int:
@@ -160,4 +162,13 @@ class Flights(Generic[A, P]):
                 del self._under_way[key]
 
         flight = self._under_way[key] = Flight(produce, forget)
+        self._tasks.add(flight.task)
+        flight.task.add_done_callback(self._tasks.discard)
         return flight, False
+
+    async def close(self) -> None:
+        """Stop every producer, whoever listens; returns when each has closed its accounts."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

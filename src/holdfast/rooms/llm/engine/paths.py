@@ -17,7 +17,7 @@ _QUIET_S = 10.0
 class Path:
     """One deployment with one key."""
 
-    __slots__ = ("asked_at", "guard", "key", "name", "provider", "settings", "upstream")
+    __slots__ = ("asked_at", "guard", "key", "name", "provider", "settings", "stranger", "upstream")
 
     def __init__(self, name: str, settings: Deployment, provider: Provider, key: str) -> None:
         self.name = name
@@ -28,6 +28,8 @@ class Path:
         self.guard: Guard
         self.asked_at = 0.0
         """Monotonic seconds of the last attempt that was let in."""
+        self.stranger = ""
+        """The last model in whose name it answered though it should not."""
 
     def body_for(self, body: Body, *, stream: bool) -> Body:
         """The caller's body as this deployment gets it."""
@@ -67,6 +69,8 @@ class Paths:
         self._config = config
         self._clock = clock
         self.providers: dict[str, Provider] = {}
+        self.probed: Callable[[Path, Body, float, Body | None, BaseException | None], None] | None = None
+        """Told of each probe: its path, what was asked, when it began, the answer or the error."""
         self._of: dict[str, list[Path]] = {}
         self.all: list[Path] = []
         deployments = {EXTRACTIVE: Deployment(provider="extractive", probe=False), **config.deployments}
@@ -111,13 +115,21 @@ class Paths:
         async def probe() -> None:
             if self._clock.monotonic() - path.asked_at < _QUIET_S:
                 raise ProviderFailed(Kind.RATE_LIMITED, "it was asked a moment ago")
-            path.asked_at = self._clock.monotonic()
+            began = path.asked_at = self._clock.monotonic()
             body: Body = {
                 "model": path.upstream,
                 "messages": [{"role": "user", "content": "ping"}],
                 "max_tokens": 1,
             }
-            await path.provider.chat(body, path.key)
+            answer, error = None, None
+            try:
+                answer = await path.provider.chat(body, path.key)
+            except BaseException as caught:
+                error = caught
+                raise
+            finally:
+                if self.probed is not None:
+                    self.probed(path, body, began, answer, error)
 
         return probe
 

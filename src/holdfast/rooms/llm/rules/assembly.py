@@ -191,14 +191,20 @@ def replay(answer: Json) -> Iterator[Json]:
         if name not in frame and name not in ("choices", "usage")
     }
     choices = answer.get("choices") or []
-    for choice in choices:
+    for at, choice in enumerate(choices):
+        index = choice.get("index", at)  # some providers leave it out
         for delta in _deltas(choice["message"]):
-            yield {**frame, "choices": [{"index": choice["index"], "delta": delta, "finish_reason": None}]}
+            yield {**frame, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
     for at, choice in enumerate(choices):
         last = {
             name: value for name, value in choice.items() if name not in ("index", "message", "finish_reason")
         }
-        ended = {"index": choice["index"], "delta": {}, **last, "finish_reason": choice["finish_reason"]}
+        ended = {
+            "index": choice.get("index", at),
+            "delta": {},
+            **last,
+            "finish_reason": choice["finish_reason"],
+        }
         yield {**frame, **(rest if at == len(choices) - 1 else {}), "choices": [ended]}
     if "usage" in answer or (rest and not choices):
         usage = {"usage": answer["usage"]} if "usage" in answer else {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.errors import BadInput, NotFound, Problem
-from holdfast.rooms.llm.rules.failures import Kind
+from holdfast.rooms.llm.rules.failures import POLICIES, Kind
 
 _TYPES = {
     400: "invalid_request_error",
@@ -50,17 +50,18 @@ _CODES = {
     Kind.NOT_FOUND: "model_not_found",
 }
 
+_KINDS = {kind.value: kind for kind in Kind}
+
 
 def error_of(problem: Problem) -> dict[str, Any]:
     """The `error` object of OpenAI's API: message, type, param, code."""
     said = problem.detail or problem.title()
-    kind = problem.members.get("kind", "")
-    code = _CODES.get(Kind(kind)) if kind in {each.value for each in Kind} else None
+    kind = _KINDS.get(problem.members.get("kind", ""))
     return {
         "message": f"{said} ({problem.hint})" if problem.hint else said,
-        "type": problem.members.get("type") or _TYPES.get(problem.status, "api_error"),
+        "type": POLICIES[kind].type if kind is not None else _TYPES.get(problem.status, "api_error"),
         "param": problem.members.get("param"),
-        "code": code or problem.code.replace("-", "_"),
+        "code": (_CODES.get(kind) if kind is not None else None) or problem.code.replace("-", "_"),
     }
 
 
