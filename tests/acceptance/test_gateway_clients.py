@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from tests.acceptance.gateway import (
     PATIENCE_S,
     Upstream,
-    base_url,
     client,
     deployment,
     gateway,
     table,
     until,
+    v1_of,
 )
 from tests.acceptance.serving import Served, run_cli
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.rooms.llm.rules.failures import Kind
 from holdfast.rooms.llm.rules.refusals import (
     Told,
     kind_of,
@@ -19,7 +20,6 @@ from holdfast.rooms.llm.rules.refusals import (
     told,
     told_in,
 )
-from holdfast.rooms.llm.rules.failures import Kind
 
 NOW = 1_750_000_000.0
 
