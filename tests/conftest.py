@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, running
 from tests.shared_fixtures import own_redis as own_redis
 from tests.shared_fixtures import own_redis_cluster as own_redis_cluster
 from tests.shared_fixtures import redis_cluster as redis_cluster
@@ -28,12 +28,8 @@ def postgres_url() -> Iterator[str]:
     if given := os.environ.get("HOLDFAST_TEST_POSTGRES_URL"):
         yield given
         return
-    server = PostgresServer()
-    try:
-        server.start()
+    with running(PostgresServer()) as server:
         yield server.url
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -48,12 +44,8 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A server that the test may kill and start again."""
-    server = PostgresServer()
-    try:
-        server.start()
+    with running(PostgresServer()) as server:
         yield server
-    finally:
-        server.stop()
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -17,9 +17,12 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 START_S = 60.0
 ADVICE = (
@@ -33,6 +36,24 @@ _PLACES = (
     "/usr/local/opt/postgresql*/bin",
     "/usr/local/pgsql/bin",
 )
+
+
+class _Startable(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Startable)
+
+
+@contextmanager
+def running(server: S) -> Iterator[S]:
+    """The server, up; stopped at the end, and when its start has failed half-way."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def machine_binaries() -> Path | None:

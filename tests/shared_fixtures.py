@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pytest
 
+from tests.servers import running
 from tests.shared_servers import ValkeyCluster, ValkeySentinel, ValkeyServer, ask, given_url
 
 _numbers = count()
@@ -18,12 +19,8 @@ def redis_url() -> Iterator[str]:
     if given := given_url():
         yield given
         return
-    server = ValkeyServer()
-    try:
-        server.start()
+    with running(ValkeyServer()) as server:
         yield server.url
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -42,42 +39,26 @@ def redis_database(redis_url: str) -> str:
 @pytest.fixture
 def own_redis() -> Iterator[ValkeyServer]:
     """A server that the test may kill, pause and start again."""
-    server = ValkeyServer()
-    try:
-        server.start()
+    with running(ValkeyServer()) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")
 def redis_cluster() -> Iterator[ValkeyCluster]:
     """Three masters and a replica for the whole run; `empty()` it. Not to be killed."""
-    cluster = ValkeyCluster()
-    try:
-        cluster.start()
+    with running(ValkeyCluster()) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture
 def own_redis_cluster() -> Iterator[ValkeyCluster]:
     """A cluster whose nodes the test may kill."""
-    cluster = ValkeyCluster()
-    try:
-        cluster.start()
+    with running(ValkeyCluster()) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture
 def redis_sentinel() -> Iterator[ValkeySentinel]:
     """A master, a replica and three sentinels that the test may kill."""
-    group = ValkeySentinel()
-    try:
-        group.start()
+    with running(ValkeySentinel()) as group:
         yield group
-    finally:
-        group.stop()

@@ -25,7 +25,7 @@ class Child:
             clock=SystemClock(),
             shared=shared,
         )
-        self.breaker = self.room.guard("pay").breaker
+        self.breaker = self.room.guards.guard("pay").breaker
 
     async def dependency(self):
         await self.shared.call("INCR", "reached")
@@ -35,7 +35,7 @@ class Child:
 
     async def call(self):
         try:
-            return await self.room.guard("pay").call(self.dependency)
+            return await self.room.guards.guard("pay").call(self.dependency)
         except CircuitOpen:
             await self.shared.call("INCR", "refused")
             return "refused"
@@ -44,7 +44,7 @@ class Child:
         """See it fail twice."""
         for _ in range(2):
             try:
-                await self.room.guard("pay").call(gone)
+                await self.room.guards.guard("pay").call(gone)
             except OSError:
                 continue
         await self.room.guards.known("pay").sharing.told()

@@ -12,7 +12,7 @@ FAST = Dependency(failures=2, open_s=1000, shared=True)
 async def fail(room, times=2, name="pay"):
     for _ in range(times):
         with pytest.raises(OSError, match="gone"):
-            await room.guard(name).call(gone)
+            await room.guards.guard(name).call(gone)
 
 
 def state(room, name="pay"):
@@ -24,7 +24,7 @@ async def test_it_starts_twice_stops_twice_and_tells_its_last_figures():
     room = room_of(Config(dependencies={"pay": Dependency()}), meter=meter)
     await room.start()
     await room.start()
-    await room.guard("pay").call(fine)
+    await room.guards.guard("pay").call(fine)
     await room._supervisor.stop(1)
     await room.stop()
     await room.stop()
@@ -54,7 +54,7 @@ async def test_a_probe_in_the_background_restores_service_by_itself():
         if not back.is_set():
             raise OSError("gone")
 
-    room.guard("pay", probe=probe)
+    room.guards.guard("pay", probe=probe)
     await room.start()
     await fail(room)
     assert state(room) == "open"

@@ -3,16 +3,12 @@
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.guard import Guard
-from holdfast.kernel.guard.guard import NOTHING
-from holdfast.kernel.guard.outcome import On
 from holdfast.kernel.room import Check, Migration, Room, Verb
 from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
-from holdfast.ports.guards import Probe
 from holdfast.ports.services import EventLog, Meter
 from holdfast.ports.shared import Shared
 from holdfast.ports.storage import Sql
@@ -67,18 +63,6 @@ class ResilienceRoom(Room):
         self._verbs = Verbs(self.guards)
         self._leave: Callable[[], None] | None = None
         self._running = False
-
-    def guard(
-        self,
-        name: str,
-        *,
-        on: On | None = None,
-        fallback: Any = NOTHING,
-        probe: Probe | None = None,
-        verdict: Callable[[BaseException], int] | None = None,
-    ) -> Guard:
-        """The guard of a dependency; see `Guards.guard`."""
-        return self.guards.guard(name, on=on, fallback=fallback, probe=probe, verdict=verdict)
 
     async def start(self) -> None:
         if self._running:
