@@ -89,13 +89,13 @@ def table(name: str, **facts: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-def base_url(served: Served) -> str:
+def v1_of(served: Served) -> str:
     return f"http://127.0.0.1:{served.port}/v1"
 
 
 def client(served: Served, key: str = "none", **more: Any) -> OpenAI:
     """The official client, whose own retries would hide what the gateway says."""
-    return OpenAI(base_url=base_url(served), api_key=key, **{"max_retries": 0, "timeout": PATIENCE_S, **more})
+    return OpenAI(base_url=v1_of(served), api_key=key, **{"max_retries": 0, "timeout": PATIENCE_S, **more})
 
 
 def chat(prompt: str, model: str = "", **more: Any) -> dict[str, Any]:

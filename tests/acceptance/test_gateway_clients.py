@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from tests.acceptance.gateway import (
     PATIENCE_S,
     Upstream,
-    base_url,
     client,
     deployment,
     gateway,
     table,
     until,
+    v1_of,
 )
 from tests.acceptance.serving import Served, run_cli
 
@@ -319,7 +319,7 @@ def test_keys_where_they_are_required(tmp_path: Path, upstream: Upstream) -> Non
 
 async def test_the_asynchronous_client(served: Served) -> None:
     async with AsyncOpenAI(
-        base_url=base_url(served), api_key="none", max_retries=0, timeout=PATIENCE_S
+        base_url=v1_of(served), api_key="none", max_retries=0, timeout=PATIENCE_S
     ) as asynchronous:
         whole = await asynchronous.chat.completions.create(model="gpt", messages=user(KOREAN))
         assert whole.choices[0].message.content == said_by_the_fake(KOREAN)
@@ -387,7 +387,7 @@ def test_without_anything_to_quote_it_says_so_instead_of_inventing(bare: Served,
 
 def langchain(served: Served, model: str, **more: object) -> ChatOpenAI:
     return ChatOpenAI(
-        base_url=base_url(served), api_key="none", model=model, max_retries=0, timeout=PATIENCE_S, **more
+        base_url=v1_of(served), api_key="none", model=model, max_retries=0, timeout=PATIENCE_S, **more
     )
 
 
@@ -434,7 +434,7 @@ def test_langchain_tools(served: Served) -> None:
 def test_langchain_embeddings_and_errors(served: Served) -> None:
     # Without the local tokenizer, which would be downloaded: texts travel as they are.
     vectors = OpenAIEmbeddings(
-        base_url=base_url(served), api_key="none", model="gpt", check_embedding_ctx_length=False
+        base_url=v1_of(served), api_key="none", model="gpt", check_embedding_ctx_length=False
     )
     assert len(vectors.embed_documents([KOREAN, ENGLISH])) == 2
     with pytest.raises(openai.RateLimitError):
@@ -453,7 +453,7 @@ def test_langchain_with_nothing_configured(bare: Served, language: str) -> None:
 
 
 def test_an_openai_client_needs_no_more_than_an_address(bare: Served) -> None:
-    answer = OpenAI(base_url=base_url(bare), api_key="none").chat.completions.create(
+    answer = OpenAI(base_url=v1_of(bare), api_key="none").chat.completions.create(
         model="gpt-4o", messages=user("안녕하세요")
     )
     assert answer.choices[0].finish_reason == "stop"
