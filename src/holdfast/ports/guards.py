@@ -12,6 +12,9 @@ Probe = Callable[[], Awaitable[Any]]
 class Guards(Protocol):
     """The registry of dependencies. Implemented by the resilience room."""
 
+    probes: bool
+    """Whether probes that it is given are asked in the background."""
+
     def guard(
         self,
         name: str,
@@ -30,6 +33,8 @@ class Guards(Protocol):
 
 class PlainGuards:
     """Guards that nobody watches: without the resilience room each is what its code says."""
+
+    probes = False
 
     def __init__(self, **shared: Any) -> None:
         self._shared = shared

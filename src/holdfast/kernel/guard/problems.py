@@ -68,4 +68,4 @@ def deadline_exceeded(name: str, detail: str) -> DeadlineExceeded:
 
 def timed_out(name: str, phase: str, limit_s: float) -> TimedOut:
     """A TimedOut that names the phase and its limit."""
-    return TimedOut(f"{name}: no end of {phase} within {limit_s:g} s", dependency=name, phase=phase)
+    return TimedOut(f"{name}: no end of {phase} within {limit_s:.3g} s", dependency=name, phase=phase)

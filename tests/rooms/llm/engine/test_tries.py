@@ -1,6 +1,7 @@
 """The attempts of one call over scripted providers."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -256,3 +257,37 @@ async def test_a_caller_that_leaves_stops_the_attempt_and_makes_no_other():
     assert trial.providers["a"].stopped == 1
     assert trial.providers["b"].calls == []
     assert trial.told == [("a", "CancelledError")]
+
+
+async def test_a_caller_is_no_probe_while_another_deployment_is_well():
+    clock = ManualClock()
+    trial = Trial(clock=clock, a=Scripted(fails(Kind.SERVER)), b=Scripted("from b"))
+    for path in trial.paths.all:
+        path.is_probed = True
+    for _ in range(15):
+        clock.advance(2)
+        assert (await trial.run())[0] == "from b"
+    assert len(trial.providers["a"].calls) == 5
+    trial.providers["b"].script = [fails(Kind.SERVER)]
+    trial.providers["a"].script = ["from a"]
+    clock.advance(60)
+    assert (await trial.run())[0] == "from a"
+
+
+async def test_a_dead_deployment_is_probed_seldom_and_found_well_within_half_a_minute():
+    clock = ManualClock()
+    trial = Trial(clock=clock, a=Scripted(fails(Kind.SERVER)), b=Scripted("from b"))
+    path = next(path for path in trial.paths.all if path.name == "a")
+    probe = trial.paths._probe_of(path)
+    path.asked_at = clock.monotonic()
+    sent = []
+    for second in range(61):
+        if second == 40:
+            trial.providers["a"].script = ["well"]
+        before = len(trial.providers["a"].calls)
+        with contextlib.suppress(ProviderFailed):
+            await probe()
+        if len(trial.providers["a"].calls) > before:
+            sent.append(second)
+        clock.advance(1)
+    assert sent == [10, 30, 50, 60]

@@ -211,7 +211,7 @@ async def test_others_run_while_a_long_text_is_read_and_a_cancel_ends_it(model):
         await task
 
 
-ODD = ["\ud800", "\0" * 50, "가\udfff나?", "x" * 10_000_000, "글이다. " * 20_000 + "?", "\n" * 100_000 + "?"]
+ODD = ["\ud800", "\0" * 50, "가\udfff나?", "x" * 1_900_000, "글이다. " * 20_000 + "?", "\n" * 100_000 + "?"]
 
 
 @pytest.mark.parametrize("number", range(len(ODD)))
@@ -257,3 +257,14 @@ async def test_what_may_not(model, body):
     with pytest.raises(ProviderFailed) as failed:
         await model.embed(body, "")
     assert failed.value.kind is Kind.BAD_REQUEST
+
+
+@pytest.mark.parametrize("where", ["message", "passage"])
+async def test_more_than_can_be_read_is_refused_before_it_is(where):
+    long = "가나다 " * 600_000
+    body = {"messages": [{"role": "user", "content": long if where == "message" else "무엇?"}]}
+    if where == "passage":
+        body["passages"] = [{"id": "p", "text": long}]
+    with pytest.raises(ProviderFailed) as found:
+        await Extractive().chat(body)
+    assert found.value.kind is Kind.TOO_LARGE

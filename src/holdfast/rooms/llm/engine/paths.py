@@ -10,14 +10,18 @@ from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed, verdict
 from holdfast.rooms.llm.rules.routing import Candidate
 from holdfast.rooms.llm.rules.settings import EXTRACTIVE, Config, Deployment
 
-_QUIET_S = 10.0
-"""A probe is not sent so soon after an attempt: callers' own attempts tell as much."""
+_FIRST_QUIET_S, _QUIET_S = 10.0, 20.0
+"""A probe is not sent so soon after an attempt, nor so soon after a probe that has failed: a dead provider is
+left alone, and one that is back is noticed within half a minute."""
 
 
 class Path:
     """One deployment with one key."""
 
-    __slots__ = ("asked_at", "guard", "key", "name", "provider", "settings", "stranger", "upstream")
+    __slots__ = (
+        *("asked_at", "guard", "is_probed", "key", "name", "provider"),
+        *("quiet_s", "settings", "stranger", "upstream"),
+    )
 
     def __init__(self, name: str, settings: Deployment, provider: Provider, key: str) -> None:
         self.name = name
@@ -28,6 +32,9 @@ class Path:
         self.guard: Guard
         self.asked_at = 0.0
         """Monotonic seconds of the last attempt that was let in."""
+        self.is_probed = False
+        """Whether somebody finds out in the background that it is back: then callers need not."""
+        self.quiet_s = _FIRST_QUIET_S
         self.stranger = ""
         """The last model in whose name it answered though it should not."""
 
@@ -87,6 +94,7 @@ class Paths:
         for number, key in enumerate(keys, 1):
             label = name if len(keys) == 1 else f"{name}#{number}"
             path = Path(label, settings, provider, key)
+            path.is_probed = settings.probe and guards.probes
             path.guard = guards.guard(
                 f"llm:{label}",
                 verdict=verdict,
@@ -113,7 +121,7 @@ class Paths:
 
     def _probe_of(self, path: Path) -> Probe:
         async def probe() -> None:
-            if self._clock.monotonic() - path.asked_at < _QUIET_S:
+            if self._clock.monotonic() - path.asked_at < path.quiet_s:
                 raise ProviderFailed(Kind.RATE_LIMITED, "it was asked a moment ago")
             began = path.asked_at = self._clock.monotonic()
             body: Body = {
@@ -122,8 +130,10 @@ class Paths:
                 "max_tokens": 1,
             }
             answer, error = None, None
+            path.quiet_s = _QUIET_S
             try:
                 answer = await path.provider.chat(body, path.key)
+                path.quiet_s = _FIRST_QUIET_S
             except BaseException as caught:
                 error = caught
                 raise

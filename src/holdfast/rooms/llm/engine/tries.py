@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import TypeVar
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current_ctx
 from holdfast.kernel.errors import Problem
 from holdfast.kernel.guard import Budget, Retry
-from holdfast.kernel.guard.breaker import COOLING, HALF_OPEN
+from holdfast.kernel.guard.breaker import CLOSED, COOLING, HALF_OPEN, OPEN
 from holdfast.kernel.guard.testing import MODE
 from holdfast.rooms.llm.engine.attempts import Limits
 from holdfast.rooms.llm.engine.paths import Path
@@ -157,11 +158,24 @@ class Tries:
         return NOTHING if ctx is not None and ctx.has_left else step
 
     def _look(self) -> list[Standing]:
-        """Every candidate, with how long its breaker holds it back from now."""
+        """Every candidate, with how long its breaker holds it back from now.
+
+        While another is well and untried, one that failed is left to the probes in the background: a caller's
+        request is no probe.
+        """
         now = self._clock.monotonic()
+        guards = [self._paths[each.candidate.index].guard for each in self._standings]
+        spared = any(
+            guard.breaker.state == CLOSED and not each.tried
+            for guard, each in zip(guards, self._standings, strict=True)
+        )
         for standing in self._standings:
-            breaker = self._paths[standing.candidate.index].guard.breaker
+            path = self._paths[standing.candidate.index]
+            breaker = path.guard.breaker
             held_s = breaker.next_s(now)
+            if spared and path.is_probed and breaker.state in (OPEN, HALF_OPEN):
+                standing.held_s = inf
+                continue
             if held_s > 0:
                 held_s = min(held_s, _PROBING_S) if breaker.state == HALF_OPEN else held_s
                 held_s += _MARGIN_S
@@ -190,7 +204,8 @@ class Tries:
         if isinstance(failed, HeldBack):
             failed = next((each.last for each in reversed(tried) if each.last is not None), failed)
         names = [self._paths[each.candidate.index].name for each in tried]
-        return problem_of(failed, soonest_hint(self._look()), names)
+        hint_s = soonest_hint(self._look()) if failed.policy.elsewhere else None
+        return problem_of(failed, hint_s, names)
 
     def _nobody(self) -> Problem:
         """All are held back for longer than the call may take: by rate limits, or after failures."""

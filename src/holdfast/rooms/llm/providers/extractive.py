@@ -31,10 +31,13 @@ from holdfast.rooms.llm.rules.extract.reading import Reading, read
 from holdfast.rooms.llm.rules.extract.scoring import Corpus, Found
 from holdfast.rooms.llm.rules.extract.summary import summarise
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
+from holdfast.rooms.llm.rules.refusals import texts_of
 from holdfast.rooms.llm.rules.tokens import answer_tokens, prompt_tokens, text_tokens
 
 MODEL = "extractive"
 MOST_CHOICES = 8
+MOST_CHARACTERS = 2_000_000
+"""Of one request: about 400,000 tokens, which no language model reads either; more would hold up the loop."""
 MOST_INPUTS = 2_048
 """Texts in one embeddings request: OpenAI's own limit."""
 
@@ -116,6 +119,15 @@ class Extractive:
             raise _bad(f"n must be 1 to {MOST_CHOICES}")
         if not isinstance(body.get("messages"), list | tuple) or not body["messages"]:
             raise _bad("messages must be a list with at least one message")
+        given = sum(map(len, texts_of(body))) + sum(
+            len(each["text"])
+            for each in body.get("passages") or ()
+            if isinstance(each, dict) and isinstance(each.get("text"), str)
+        )
+        if given > MOST_CHARACTERS:
+            raise ProviderFailed(
+                Kind.TOO_LARGE, f"the extractive model reads {MOST_CHARACTERS:,} characters, not {given:,}"
+            )
         if missing := unmet(body.get("response_format")):
             raise _bad(
                 f"the extractive model only quotes: it cannot fill {', '.join(missing)} of the JSON schema; "

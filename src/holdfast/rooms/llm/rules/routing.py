@@ -54,7 +54,7 @@ class Standing(msgspec.Struct):
 
     candidate: Candidate
     held_s: float = 0.0
-    """Seconds until its breaker lets a call in."""
+    """Seconds until its breaker lets a call in; inf while others are to be asked instead."""
     tried: int = 0
     last: ProviderFailed | None = None
     """What its last attempt ended with."""
@@ -113,7 +113,7 @@ def _is_too_long(failed: ProviderFailed | None) -> bool:
 
 def soonest_hint(standings: Sequence[Standing]) -> float | None:
     """When it is worth coming back: the least of what was asked for and of what is held back."""
-    hints = [each.held_s for each in standings if each.held_s > 0]
+    hints = [each.held_s for each in standings if 0 < each.held_s < inf]
     hints += [
         each.last.retry_after_s for each in standings if each.last and each.last.retry_after_s is not None
     ]

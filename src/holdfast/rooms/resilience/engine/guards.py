@@ -50,6 +50,9 @@ class Watched:
 class Guards:
     """The registry. A guard is made at the first mention and is the same from then on."""
 
+    probes = True
+    """The room's recovery asks them."""
+
     def __init__(
         self,
         config: Config,
