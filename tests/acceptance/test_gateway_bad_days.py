@@ -291,10 +291,11 @@ def test_odd_prompts_get_an_answer_or_an_error_that_says_why(
 
 
 def test_ten_megabytes_pass_and_seventeen_are_too_many(plain: Served) -> None:
-    for model in ("gpt", "extractive"):
+    for model, status in (("gpt", 200), ("extractive", 413)):
         raw = json.dumps(chat("가나 " * 1_400_000, model), ensure_ascii=False).encode()
         assert len(raw) > 9_000_000
-        assert plain.request("POST", CHAT, raw).status == 200
+        reply = plain.request("POST", CHAT, raw)
+        assert (reply.status, b"2,000,000 characters" in reply.body) == (status, status == 413)
     refused = ask(plain, chat("a" * 17_000_000, "gpt"))
     assert (refused.status, refused.json()["error"]["code"]) == (413, "too_large")
     assert plain.get("/health").status == 200

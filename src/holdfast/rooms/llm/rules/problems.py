@@ -48,6 +48,7 @@ _CODES = {
     Kind.RATE_LIMITED: "rate_limit_exceeded",
     Kind.QUOTA: "insufficient_quota",
     Kind.NOT_FOUND: "model_not_found",
+    Kind.TOO_LARGE: "too_large",
 }
 
 _KINDS = {kind.value: kind for kind in Kind}
