@@ -141,3 +141,24 @@ async def test_an_address_may_write_its_problems_in_a_shape_of_its_own():
         assert told["id"] == door.log.records[-1].request_id
         assert response.headers["content-type"] == "application/json"
         assert response.headers["content-length"] == str(len(response.body))
+
+
+async def test_a_server_that_goes_on_about_the_body_is_listened_to_no_longer():
+    work = Work()
+    door = work.door()
+    said = []
+
+    async def receive():
+        said.append(1)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    work.may_end.set()
+    scope = {"type": "http", "method": "GET", "path": "/heeds", "raw_path": b"/heeds", "query_string": b""}
+    await door.edge({**scope, "headers": [], "client": ("192.0.2.7", 1)}, receive, send)
+    assert sent[0]["status"] == 200
+    assert len(said) <= 2

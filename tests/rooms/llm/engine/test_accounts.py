@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from holdfast.rooms.llm.engine.accounts import Account
-from holdfast.rooms.llm.engine.tries import Attempt
+from holdfast.rooms.llm.engine.attempts import Attempt
 from holdfast.rooms.llm.rules.budgets import BudgetSetting
 from holdfast.rooms.llm.rules.failures import Kind
 from holdfast.rooms.llm.rules.ledger import Entry
@@ -15,7 +15,9 @@ from tests.rooms.llm.engine.world import World, request
 
 async def opened(world, **more) -> tuple[Account, Attempt]:
     account = await world.accounts.open(request(request_id="req", trace_id="trace", **more))
-    return account, Attempt(world.paths.of("m")[0][1], 1, world.clock.monotonic())
+    made = Attempt(world.paths.of("m")[0][1], 1, world.clock.monotonic())
+    made.sent = True
+    return account, made
 
 
 async def test_a_settled_call_is_one_row_with_everything_in_it():
@@ -118,3 +120,40 @@ async def test_a_probe_is_a_row_on_nobodys_account():
         ("ok", "probe", "", 13_000),
         ("failed:server", "probe", "", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 10**19, "completion_tokens": "many"}, (1_000_000_000, 0, 0)),
+        ({"prompt_tokens": -5, "completion_tokens": 3}, (0, 3, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": 1e400, "prompt_tokens_details": [1]}, (5, 0, 0)),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": "x"}}, (5, 0, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": True}, (5, 0, 0)),
+    ],
+)  # fmt: skip
+async def test_an_absurd_usage_is_bounded_and_loses_no_row(usage, tokens):
+    world = World(a=Scripted("하나"))
+    account, made = await opened(world)
+    account.settle(answer("하나", usage=usage), made)
+    (row,) = world.rows
+    assert (row.tokens_in, row.tokens_out, row.tokens_cached) == tokens
+
+
+@pytest.mark.parametrize("error", [fails(Kind.SILENT, phase="connect"), asyncio.CancelledError()])
+async def test_nobody_pays_for_what_was_never_sent(error):
+    world = World(a=Scripted("하나"))
+    account, made = await opened(world)
+    made.failed = error
+    made.sent = isinstance(error, Exception)
+    account.attempted(made)
+    assert [(row.tokens_in, row.cost) for row in world.rows] == [(0, 0)]
+
+
+async def test_what_came_of_a_held_answer_before_it_was_cut_is_charged():
+    world = World(a=Scripted("하나"))
+    account, made = await opened(world)
+    made.failed = fails(Kind.CUT)
+    made.failed.partial = answer("하나 둘 셋")
+    account.attempted(made)
+    assert [(row.outcome, row.tokens_out) for row in world.rows] == [("failed:cut", 3)]

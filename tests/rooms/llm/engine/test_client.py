@@ -335,9 +335,36 @@ async def test_the_callers_own_deadline_ends_the_wait():
         await turns()
     assert world.providers["a"].stopped == 2
     assert world.client.under_way == 0
-    # It was the provider that was late: that is what its breaker and the ledger hear.
-    assert world.rows.outcomes() == ["failed:silent", "failed:silent"]
-    assert world.paths.of("m")[0][1].guard.breaker.in_a_row == 2
+    # So little time says nothing of the provider: impatient callers hold nobody back.
+    assert world.rows.outcomes() == ["cancelled", "cancelled"]
+    assert world.paths.of("m")[0][1].guard.breaker.in_a_row == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_one_with_little_time_ends_nothing_for_one_with_more(streamed):
+    script = [[chunk("하"), HANG]] if streamed else [HANG]
+    world = World(clock=SystemClock(), a=Scripted(*script))
+
+    async def ask(total_s):
+        if not streamed:
+            return await world.client.whole(request(total_s=total_s), CHAT)
+        found = await world.client.stream(request(total_s=total_s))
+        try:
+            return [each async for each in found]
+        finally:
+            await found.aclose()
+
+    patient = asyncio.create_task(ask(30))
+    await world.providers["a"].hanging.wait()
+    with pytest.raises(ModelTimedOut):
+        await ask(0.05)
+    await turns()
+    assert not patient.done()
+    assert (len(world.providers["a"].calls), world.providers["a"].stopped) == (1, 0)
+    patient.cancel()
+    await asyncio.gather(patient, return_exceptions=True)
+    await turns()
+    assert world.providers["a"].stopped == 1
 
 
 async def test_an_old_answer_stands_in_when_the_time_is_over_too():

@@ -169,3 +169,15 @@ async def test_closing_ends_every_producer_also_one_that_is_already_being_left()
     with pytest.raises(Unavailable):
         await staying
     await flights.close()
+
+
+async def test_one_that_is_stopped_before_its_first_step_ends_for_whoever_waits_and_none_begins_after():
+    flights, source = Flights(), Source()
+    flight, _ = flights.join("k", source)
+    waiting = asyncio.create_task(flight.answer())
+    await flights.close()
+    with pytest.raises(Unavailable, match="stopped"):
+        await waiting
+    assert (source.calls, len(flights)) == (0, 0)
+    with pytest.raises(Unavailable, match="stopped"):
+        flights.join("k", source)

@@ -47,7 +47,9 @@ class Trial:
         )
         self.tries = tries
         limits = Limits(self.clock, self.clock.monotonic() + total_s)
-        found, made = await tries.run(lambda path, within: ask_whole(path, BODY, within), limits, hedge_s)
+        found, made = await tries.run(
+            lambda path, within, made: ask_whole(path, BODY, within, made), limits, hedge_s
+        )
         return text_of(found), made
 
     async def _sleep(self, seconds: float) -> None:
@@ -60,6 +62,10 @@ class Trial:
             made.failed.kind.value if isinstance(made.failed, ProviderFailed) else type(made.failed).__name__
         )
         self.told.append((made.path.name, "lost" if made.lost else kind))
+
+
+async def _whole(path, within, made):
+    return await ask_whole(path, BODY, within, made)
 
 
 async def test_the_first_answer_is_the_answer():
@@ -291,3 +297,28 @@ async def test_a_dead_deployment_is_probed_seldom_and_found_well_within_half_a_m
             sent.append(second)
         clock.advance(1)
     assert sent == [10, 30, 50, 60]
+
+
+async def test_two_answers_in_the_same_turn_are_one_answer_and_one_that_lost():
+    goes = asyncio.Event()
+    trial = Trial(a=Scripted(HANG), b=Scripted("from b"))
+
+    async def both(path, within, made):
+        made.sent = True
+        if path.name == "b":
+            goes.set()
+        await goes.wait()
+        return path.name
+
+    tries = Tries(
+        trial.paths.of("m"),
+        Retry(on=ProviderFailed, attempts=1_000),
+        trial.budget,
+        clock=trial.clock,
+        chance=always(0.5),
+        told=trial._told,
+    )
+    limits = Limits(trial.clock, trial.clock.monotonic() + 30)
+    found, _ = await tries.run(both, limits, 0.01)
+    assert {found, trial.told[0][0]} == {"a", "b"}
+    assert [how for _, how in trial.told] == ["lost"]

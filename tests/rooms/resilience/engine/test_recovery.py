@@ -47,6 +47,22 @@ async def test_a_probe_brings_it_back_long_before_the_open_time_is_over(dependen
     assert world.meter.counts["probes_total", "pay", "ok"] == 1
 
 
+async def test_a_probe_that_is_told_no_has_found_it_well():
+    class Answered(Exception):
+        status = 400
+
+    async def probe():
+        raise Answered("not like that")
+
+    world = World(pay={"failures": 2, "recovery": "fixed:300"})
+    world.guards.guard("pay", probe=probe)
+    await world.fail(2)
+    world.clock.advance(5)
+    await world.recovery.turn()
+    assert world.state() == "closed"
+    assert world.meter.counts["probes_total", "pay", "ok"] == 1
+
+
 async def test_a_due_probe_that_fails_doubles_the_open_time(dependency):
     world = World(pay={"failures": 2})
     world.guards.guard("pay", probe=dependency.probe)

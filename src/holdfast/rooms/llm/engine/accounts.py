@@ -10,11 +10,11 @@ from collections.abc import Callable
 from holdfast.kernel.clock import Clock, Stamps
 from holdfast.kernel.event import LlmCall
 from holdfast.ports.services import EventLog
+from holdfast.rooms.llm.engine.attempts import Attempt
 from holdfast.rooms.llm.engine.budgets import Budgets, Reservation
 from holdfast.rooms.llm.engine.figures import Figures
 from holdfast.rooms.llm.engine.ledger import Ledger
 from holdfast.rooms.llm.engine.paths import Path
-from holdfast.rooms.llm.engine.tries import Attempt
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request, most_tokens
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
 from holdfast.rooms.llm.rules.ledger import CACHED, CANCELLED, COALESCED, HEDGE_LOST, OK, Entry, failed
@@ -23,6 +23,8 @@ from holdfast.rooms.llm.rules.tokens import Calibration, answer_tokens, prompt_t
 
 _ANSWER_TOKENS = 1_024
 """Reserved for an answer whose length the caller does not bound."""
+_MOST_TOKENS = 1_000_000_000
+"""In one answer: no model has so many, and every store counts them."""
 _UNCHARGED = frozenset(
     {
         Kind.CONNECTION, Kind.RATE_LIMITED, Kind.QUOTA, Kind.OVERLOADED, Kind.SERVER, Kind.AUTH,
@@ -169,7 +171,10 @@ class Account:
         if isinstance(error, ProviderFailed) and error.kind is Kind.BUSY:
             self._accounts.figures.attempt(made.path, Kind.BUSY.value, made.number, self._request.model)
             return
-        charged = not (isinstance(error, ProviderFailed) and error.kind in _UNCHARGED)
+        if isinstance(error, ProviderFailed) and error.partial is not None:
+            self.broke_off(made, error.partial)
+            return
+        charged = made.sent and not (isinstance(error, ProviderFailed) and _is_free(error))
         self._row(made, Tokens(self._estimate if charged else 0), made.path.upstream, estimated=charged)
 
     def probed(self, made: Attempt, answer: Body | None) -> None:
@@ -239,14 +244,23 @@ class Account:
         """As the provider counted, else as we estimate, and whether it is an estimate."""
         usage = answer.get("usage")
         if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
-            details = usage.get("prompt_tokens_details") or {}
-            found = Tokens(
-                usage["prompt_tokens"],
-                int(usage.get("completion_tokens") or 0),
-                int(details.get("cached_tokens") or 0),
-            )
-            return found, bool(usage.get("estimated"))
+            details = usage.get("prompt_tokens_details")
+            cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+            counts = (usage["prompt_tokens"], usage.get("completion_tokens"), cached)
+            return Tokens(*map(_count, counts)), bool(usage.get("estimated"))
         return Tokens(self._estimate, answer_tokens(answer)), True
+
+
+def _count(told: object) -> int:
+    """A number of tokens as a provider tells it; nonsense is none, and none is beyond counting."""
+    if isinstance(told, bool) or not isinstance(told, int):
+        return 0
+    return min(max(0, told), _MOST_TOKENS)
+
+
+def _is_free(failed: ProviderFailed) -> bool:
+    """Whether no provider charges for it."""
+    return failed.kind in _UNCHARGED or failed.phase in ("connect", "wait")
 
 
 def _outcome(made: Attempt) -> str:

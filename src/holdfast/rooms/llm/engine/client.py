@@ -22,14 +22,22 @@ from holdfast.kernel.guard import Budget, Retry, TimedOut
 from holdfast.ports.model import ModelFailed, ModelTimedOut
 from holdfast.rooms.llm.engine.accounts import Account, Accounts
 from holdfast.rooms.llm.engine.answers import Answers, Kept
-from holdfast.rooms.llm.engine.attempts import Limits, Opened, ask_vectors, ask_whole, open_stream
+from holdfast.rooms.llm.engine.attempts import (
+    Attempt,
+    Limits,
+    Opened,
+    all_chunks,
+    ask_vectors,
+    ask_whole,
+    open_stream,
+)
 from holdfast.rooms.llm.engine.degraded import Degraded
 from holdfast.rooms.llm.engine.flights import Flight, Flights
 from holdfast.rooms.llm.engine.meaning import Meaning
 from holdfast.rooms.llm.engine.paths import Path, Paths
 from holdfast.rooms.llm.engine.streaming import Replay, Streamed
 from holdfast.rooms.llm.engine.telling import broken_off, too_late
-from holdfast.rooms.llm.engine.tries import Attempt, Tries
+from holdfast.rooms.llm.engine.tries import Tries
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request
 from holdfast.rooms.llm.rules.assembly import Assembly
 from holdfast.rooms.llm.rules.denials import BudgetExceeded
@@ -48,7 +56,7 @@ class Work:
 
     __slots__ = ("ask", "name")
 
-    def __init__(self, name: str, ask: Callable[[Path, Body, Limits], Awaitable[Body]]) -> None:
+    def __init__(self, name: str, ask: Callable[[Path, Body, Limits, Attempt], Awaitable[Body]]) -> None:
         self.name = name
         self.ask = ask
 
@@ -158,10 +166,10 @@ class LlmClient:
             answer, made = await self._tries(request, account).run(
                 partial(_asked, work, request.body), limits, settings.hedge_s
             )
+            answered = account.settle(answer, made)
         except BaseException:
             account.abandon()
             raise
-        answered = account.settle(answer, made)
         await self._keep(key, request, answered, work, made.path)
         return answered
 
@@ -192,7 +200,7 @@ class LlmClient:
             if joined:
                 told = msgspec.structs.replace(told, source="coalesced", cost=0)
                 self._accounts.free(request, told)
-            return Streamed(told, listening)
+            return Streamed(told, listening, limits)
 
     async def _produce_stream(self, request: Request, key: str, flight: Air) -> Answered:
         settings, limits, told = (
@@ -205,7 +213,7 @@ class LlmClient:
         try:
             if settings.rescue == "restart":
                 chunks, made = await self._tries(request, account).run(
-                    partial(_all_chunks, request.body), limits, settings.hedge_s
+                    partial(_chunks, request.body), limits, settings.hedge_s
                 )
                 self._begin(told, made, account)
                 for chunk in chunks:
@@ -215,10 +223,10 @@ class LlmClient:
                 opened, made = await self._tries(request, account).run(partial(_opened, request.body), limits)
                 self._begin(told, made, account)
                 await self._pass_on(opened, whole, flight, account, made)
+            answered = account.settle(whole.answer(), made, told)
         except BaseException:
             account.abandon()
             raise
-        answered = account.settle(whole.answer(), made, told)
         await self._keep(key, request, answered, CHAT, made.path)
         return answered
 
@@ -253,12 +261,12 @@ class LlmClient:
         key: str,
         limits: Limits,
     ) -> tuple[Air, bool]:
-        """The flight of that name, and whether it was under way: then it may take as long as this one has."""
+        """The flight of that name, and whether it was under way: then it plans for this one's time too."""
         flight, joined = self._flights.join(name, partial(produce, request, key))
         if joined:
             flight.about.limits.extend(limits.until)
         else:
-            flight.about = Voyage(limits)
+            flight.about = Voyage(limits.of_flight())
         return flight, joined
 
     async def _known(self, request: Request, work: Work) -> tuple[str, Kept | None, Answered | None]:
@@ -350,13 +358,23 @@ class LlmClient:
 
     def _limits(self, request: Request) -> Limits:
         """By the model's setting, the caller's wish and the request's deadline, whichever is first."""
-        total_s = self.config.settings_of(request.model).total_s
-        if request.total_s is not None:
-            total_s = min(total_s, request.total_s)
+        now, total_s = self._clock.monotonic(), self.config.settings_of(request.model).total_s
         ctx = current_ctx()
-        left_s = ctx.remaining_s() if ctx is not None else None
-        until = self._clock.monotonic() + (total_s if left_s is None else min(total_s, left_s))
-        return Limits(self._clock, until, request.first_token_s)
+        wishes = (total_s, request.total_s, None if ctx is None else ctx.remaining_s())
+        until = now + min(wish for wish in wishes if wish is not None)
+        return Limits(self._clock, until, ends=now + total_s, first_token_s=request.first_token_s)
+
+
+async def _asked(work: Work, body: Body, path: Path, limits: Limits, made: Attempt) -> Body:
+    return await work.ask(path, body, limits, made)
+
+
+async def _opened(body: Body, path: Path, limits: Limits, made: Attempt) -> Opened:
+    return await open_stream(path, body, limits, made)
+
+
+async def _chunks(body: Body, path: Path, limits: Limits, made: Attempt) -> list[Body]:
+    return await all_chunks(path, body, limits, made)
 
 
 def _estranged(path: Path, model: str) -> None:
@@ -368,20 +386,3 @@ def _estranged(path: Path, model: str) -> None:
             "if that is as it should be, name it in llm.deployments.%s.answers_as",
             *(path.name, model, path.upstream, path.name.partition("#")[0]),
         )
-
-
-async def _asked(work: Work, body: Body, path: Path, limits: Limits) -> Body:
-    return await work.ask(path, body, limits)
-
-
-async def _opened(body: Body, path: Path, limits: Limits) -> Opened:
-    return await open_stream(path, body, limits)
-
-
-async def _all_chunks(body: Body, path: Path, limits: Limits) -> list[Body]:
-    """A stream held until it is whole: cut anywhere, it can be begun anew elsewhere."""
-    opened = await open_stream(path, body, limits)
-    try:
-        return [chunk async for chunk in opened]
-    finally:
-        await opened.aclose()

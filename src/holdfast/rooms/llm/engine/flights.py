@@ -5,7 +5,7 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from holdfast.kernel.errors import unavailable
+from holdfast.kernel.errors import Unavailable, unavailable
 
 A = TypeVar("A")
 P = TypeVar("P")
@@ -31,12 +31,14 @@ class Flight(Generic[A, P]):
         self._done.add_done_callback(_seen)
         self._on_end = on_end
         self.task = loop.create_task(self._run(produce), context=contextvars.Context())
+        # One that is cancelled before its first step never gets to say so itself.
+        self.task.add_done_callback(self._never_began)
 
     async def _run(self, produce: "Callable[[Flight[A, P]], Awaitable[A]]") -> None:
         try:
             answer = await produce(self)
         except asyncio.CancelledError:
-            self._end(error=unavailable("the call was stopped", 1.0, hint="ask again"))
+            self._end(error=_stopped())
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who listen
             self._end(error=error)
@@ -51,6 +53,10 @@ class Flight(Generic[A, P]):
             else:
                 self._done.set_result(answer)  # type: ignore[arg-type] # None only where A may be None
         self._wake()
+
+    def _never_began(self, task: "asyncio.Task[None]") -> None:
+        if not self._done.done():
+            self._end(error=_stopped())
 
     def emit(self, part: P) -> None:
         """One more part for everyone, those who join later included."""
@@ -107,6 +113,10 @@ class Flight(Generic[A, P]):
             self.task.cancel()
 
 
+def _stopped() -> Unavailable:
+    return unavailable("the call was stopped", 1.0, hint="ask again")
+
+
 def _seen(future: "asyncio.Future[Any]") -> None:
     """An error that nobody listened to is no news for the loop's log."""
     if not future.cancelled():
@@ -146,12 +156,15 @@ class Flights(Generic[A, P]):
         self._tasks: set[asyncio.Task[None]] = set()
         """Producers that have not ended, those that nobody can join any more included."""
         self.joined = 0
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._under_way)
 
     def join(self, key: str, produce: Callable[[Flight[A, P]], Awaitable[A]]) -> tuple[Flight[A, P], bool]:
         """The flight of this key, and whether it was under way before."""
+        if self._closed:
+            raise _stopped()
         found = self._under_way.get(key)
         if found is not None:
             self.joined += 1
@@ -167,7 +180,8 @@ class Flights(Generic[A, P]):
         return flight, False
 
     async def close(self) -> None:
-        """Stop every producer, whoever listens; returns when each has closed its accounts."""
+        """Stop every producer, whoever listens, for good; returns when each has closed its accounts."""
+        self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

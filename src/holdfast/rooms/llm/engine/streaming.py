@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from holdfast.kernel.guard import TimedOut
+from holdfast.rooms.llm.engine.attempts import Limits
+from holdfast.rooms.llm.engine.telling import too_late
 from holdfast.rooms.llm.rules.asking import Answered, Body
 from holdfast.rooms.llm.rules.assembly import replay
 
@@ -33,18 +36,26 @@ class Replay:
 class Streamed:
     """A stream that has begun. Iterate it to its end, or close it: then whatever makes it is stopped."""
 
-    __slots__ = ("_chunks", "answered")
+    __slots__ = ("_chunks", "_limits", "answered")
 
-    def __init__(self, answered: Answered, chunks: Chunks) -> None:
+    def __init__(self, answered: Answered, chunks: Chunks, limits: Limits | None = None) -> None:
         self.answered = answered
         """Its last fields are filled in at the end."""
         self._chunks = chunks
+        self._limits = limits
+        """This caller's own time, where others may have more; raises ModelTimedOut when it is over."""
 
     def __aiter__(self) -> "Streamed":
         return self
 
     async def __anext__(self) -> Body:
-        return await self._chunks.__anext__()
+        if self._limits is None:
+            return await self._chunks.__anext__()
+        try:
+            with self._limits.patience():
+                return await self._chunks.__anext__()
+        except TimedOut as late:
+            raise too_late(late) from late
 
     async def aclose(self) -> None:
         await self._chunks.aclose()

@@ -11,7 +11,7 @@ from holdfast.kernel.errors import Problem
 from holdfast.kernel.guard import Budget, Retry
 from holdfast.kernel.guard.breaker import CLOSED, COOLING, HALF_OPEN, OPEN
 from holdfast.kernel.guard.testing import MODE
-from holdfast.rooms.llm.engine.attempts import Limits
+from holdfast.rooms.llm.engine.attempts import Attempt, Limits
 from holdfast.rooms.llm.engine.paths import Path
 from holdfast.rooms.llm.engine.telling import problem_of
 from holdfast.rooms.llm.rules.failures import HeldBack, Kind, ProviderFailed
@@ -31,22 +31,7 @@ _PROBING_S = 1.0
 """How soon to look again while another call probes: its lease is long, and it ends long before that."""
 
 T = TypeVar("T")
-Try = Callable[[Path, Limits], Awaitable[T]]
-
-
-class Attempt:
-    """What one attempt came to, for whoever keeps the accounts."""
-
-    __slots__ = ("began", "failed", "lost", "number", "path", "seconds")
-
-    def __init__(self, path: Path, number: int, began: float) -> None:
-        self.path = path
-        self.number = number
-        self.began = began
-        self.seconds = 0.0
-        self.failed: BaseException | None = None
-        self.lost = False
-        """Whether another attempt at the same call was faster."""
+Try = Callable[[Path, Limits, Attempt], Awaitable[T]]
 
 
 class _Race:
@@ -110,7 +95,7 @@ class Tries:
         self.made += 1
         made = Attempt(path, self.made, self._clock.monotonic())
         try:
-            found = await attempt(path, limits)
+            found = await attempt(path, limits, made)
         except BaseException as caught:
             if isinstance(caught, HeldBack):
                 self.made -= 1
@@ -139,10 +124,14 @@ class Tries:
             if second is not None and self._budget.take(self._clock.monotonic()):
                 running.add(asyncio.ensure_future(self._once(second, attempt, limits, race)))
             while True:
-                for task in done:
-                    if task.exception() is None or not running:
-                        race.is_won = True
-                        return task.result()
+                good = [task for task in done if task.exception() is None]
+                if good or not running:
+                    race.is_won = True
+                    for task in good[1:]:  # it has lost in the same turn of the loop, and is charged for
+                        _, late = task.result()
+                        late.lost, late.failed = True, asyncio.CancelledError()
+                        self._told(late)
+                    return (good or list(done))[0].result()
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in running:

@@ -19,6 +19,7 @@ bad_request     no           no          -          400
 """
 
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -101,6 +102,8 @@ class ProviderFailed(Exception):
         self.code = code
         self.retry_after_s = retry_after_s
         self.phase = phase
+        self.partial: dict[str, Any] | None = None
+        """What had come of an answer that was held back until it was whole: it is charged for."""
 
     @property
     def policy(self) -> Policy:

@@ -9,7 +9,7 @@ import asyncio
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.guard.breaker import CLOSED, COOLING, REFUSED
-from holdfast.kernel.guard.outcome import NEUTRAL
+from holdfast.kernel.guard.outcome import ANSWERED, NEUTRAL
 from holdfast.rooms.resilience.engine.figures import Figures
 from holdfast.rooms.resilience.engine.guards import Guards, Watched
 
@@ -59,7 +59,13 @@ class Recovery:
             async with asyncio.timeout(limit_s):
                 await watched.probe()
         except Exception as error:  # noqa: BLE001 - whatever a probe raises means that it is not back
-            if guard.verdict(error) == NEUTRAL:
+            said = guard.verdict(error)
+            if said == NEUTRAL:
+                return
+            if said == ANSWERED:
+                # It works and says no to what it was asked: what a call is counted as, a probe is too.
+                self._figures.probed(guard.name, "ok")
+                guard.breaker.answered(ticket, self._now())
                 return
             guard.tally.last_error = f"{type(error).__name__}: {error}".rstrip(": ")
             guard.tally.last_error_at = self._now()
