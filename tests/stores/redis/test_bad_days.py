@@ -144,6 +144,7 @@ async def test_a_budget_ends_the_wait_and_not_the_reply_of_others(
         except SharedDown:
             ends.append(name)
 
+    await until(lambda: shared.state()["nodes"][0]["connections"] == 2)
     slow = asyncio.create_task(wait(("BLPOP", "never", 2), "slow"))
     await asyncio.sleep(0)
     assert await shared.call("SET", "key", "x") == b"OK", "the other connection has the shorter line"
