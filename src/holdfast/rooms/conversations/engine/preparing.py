@@ -94,6 +94,7 @@ class Preparing:
             hits += await self.archive.hits(kept, first, wanted)
         chosen = best(wanted, hits, of=kept.seq, most=config.recall_messages, at_least=config.recall_score)
         said = {one.seq: (one.role, one.text, one.at_ms) for one in near.values()}
+        said.update(self.archive.texts(kept.id, [one.seq for one in chosen if one.seq not in said]))
         far = [one.seq for one in chosen if one.seq not in said]
         if far:
             # A character has a byte or more: what is cut off here there would be no room for.

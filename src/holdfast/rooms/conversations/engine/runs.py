@@ -141,6 +141,10 @@ class Runs:
         key = (conversation_id, seq)
         return self._going.get(key) or self._ended.get(key)
 
+    def is_going(self, conversation_id: str, seq: int) -> bool:
+        """Whether this process is at that answer."""
+        return (conversation_id, seq) in self._going
+
     def ended(self, run: Run) -> None:
         """Keep it a while for those who come back."""
         key = (run.conversation_id, run.seq)
