@@ -46,7 +46,7 @@ _AT_ONCE = 2
 _WAITING = 64
 SOON_S = 0.5
 """A state is stored right after its turn, but not more often than this: fast turns share one write."""
-_UNSTORED = 10
+_UNSTORED = 32
 """Exchanges that a stored state may lack; who reads it takes them in from the log."""
 _REMEMBERED = 1_024
 """States kept in memory, a kilobyte or two each."""
@@ -131,6 +131,8 @@ class Folding:
     async def current(self, kept: Kept, *newer: Exchange) -> State:
         """The state with everything in it that has ended, whatever was stored."""
         kept = self.freshest(kept)
+        if not newer and kept.seq <= kept.state.seq:
+            return kept.state
         known = [*exchanges(kept.messages), *newer]
         missed = [one for one in known if one.seq > kept.state.seq]
         if not missed:

@@ -108,7 +108,9 @@ class Listener:
 
     async def more(self, within_s: float | None = None) -> bool:
         """Wait until something has happened since the last time; False when `within_s` passed before."""
-        if not self._poked.is_set():
+        if within_s is None:
+            await self._poked.wait()
+        elif not self._poked.is_set():
             try:
                 async with asyncio.timeout(within_s):
                     await self._poked.wait()

@@ -53,9 +53,12 @@ def best(wanted: Sequence[str], hits: Sequence[Hit], *, of: int, most: int, at_l
     top = sum(worth.values())
     scored = []
     for one, length in zip(hits, lengths, strict=True):
+        found = 0.0
+        for term in one.found:
+            found += worth[term]
         saturation = (1 + _K1) / (1 + _K1 * (1 - _B + _B * length / mean))
-        score = round(sum([worth[term] for term in one.found]) / top * saturation, 4)
-        if score >= at_least:
+        score = found / top * saturation
+        if score >= at_least - 1e-4 and (score := round(score, 4)) >= at_least:
             scored.append((one, score))
     # Of equals the user's own words, which have odd numbers, then the newest.
     scored.sort(key=lambda pair: (-pair[1], pair[0].seq % 2 == 0, -pair[0].seq))
@@ -79,11 +82,15 @@ def _worth(wanted: Sequence[str], hits: Sequence[Hit], total: int) -> dict[str, 
 def _distinct(ranked: Sequence[tuple[Hit, float]], most: int) -> list[Found]:
     chosen: list[Found] = []
     seen: list[frozenset[str]] = []
+    same: set[str] = set()
     for one, score in ranked:
         if len(chosen) == most:
             break
-        have = frozenset(one.terms.split())
-        if not any(have <= other for other in seen):
+        if one.terms in same:
+            continue
+        same.add(one.terms)
+        have = one.terms.split()
+        if not any(other.issuperset(have) for other in seen):
             chosen.append(Found(one.seq, score))
-            seen.append(have)
+            seen.append(frozenset(have))
     return chosen
