@@ -49,7 +49,7 @@ _WHY = {
 }
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """One message on its way to the model."""
 
     kept: Kept

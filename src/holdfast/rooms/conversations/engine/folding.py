@@ -60,7 +60,7 @@ _WISH = {
 }
 
 
-class Fresh(msgspec.Struct, frozen=True):
+class Fresh(msgspec.Struct, frozen=True, gc=False):
     """The state that this process has derived last, and what is stored of it."""
 
     version: int

@@ -19,7 +19,7 @@ _PART = 200
 """Conversations erased in one transaction."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """A conversation as it stands, with its newest messages in order."""
 
     id: str
