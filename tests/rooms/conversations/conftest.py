@@ -59,6 +59,8 @@ class World:
         return message
 
     async def state(self, conversation):
+        """As it is stored, once this process has stored what it knows."""
+        await self.engine.folding.flush()
         return (await self.store.open(conversation)).state
 
     async def rows(self, conversation):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.conversations.rules.recall import ASKED_TERMS, asked, best, hit
+from holdfast.rooms.conversations.rules.recall import ASKED_TERMS, asked, best, hits_in
 from holdfast.rooms.conversations.rules.terms import MAX_TERMS, stem, stored, terms
 
 
@@ -52,8 +52,7 @@ def test_a_very_long_message_is_known_by_its_beginning():
 
 
 def hits_of(question, texts):
-    found = [hit(n, stored(terms(text)), asked(terms(question))) for n, text in enumerate(texts)]
-    return [one for one in found if one is not None]
+    return hits_in(((n, stored(terms(text))) for n, text in enumerate(texts)), asked(terms(question)))
 
 
 def ranked(question, texts, **limits):

@@ -19,6 +19,7 @@ from holdfast.ports.model import Ask, Citation, Model, ModelFailed, ModelTimedOu
 from holdfast.rooms.conversations.engine.figures import Figures
 from holdfast.rooms.conversations.engine.folding import Folding
 from holdfast.rooms.conversations.engine.runs import Run, Runs
+from holdfast.rooms.conversations.engine.warm import Warm
 from holdfast.rooms.conversations.rules.problems import AnswerStopped
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import Exchange
@@ -48,16 +49,16 @@ _WHY = {
 }
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """One message on its way to the model."""
 
     kept: Kept
     """The conversation as it was before the message."""
-    text: str
+    said: Message
+    """The message itself, as it is stored."""
     ask: Ask
     persona: str
     recalled: tuple[str, ...]
-    at_ms: int
 
 
 class Answering:
@@ -68,6 +69,7 @@ class Answering:
         store: Store,
         folding: Folding,
         runs: Runs,
+        warm: Warm,
         config: Config,
         *,
         clock: Clock,
@@ -78,6 +80,7 @@ class Answering:
         self._store = store
         self._folding = folding
         self._runs = runs
+        self._warm = warm
         self._config = config
         self._clock = clock
         self._expiry = expiry
@@ -142,12 +145,13 @@ class Answering:
     # -- one run -------------------------------------------------------------------------------
 
     async def _work(self, run: Run, job: Job, ended: Callable[[], None]) -> None:
-        exchange = Exchange(run.seq, job.text, "", INTERRUPTED)
+        exchange = Exchange(run.seq, job.said.text, "", INTERRUPTED)
         try:
             status, facts = await self._outcome(run, job.ask)
             message = self._row(run, job, status, facts)
             if await self._store.finish(run.conversation_id, message):
-                exchange = Exchange(run.seq, job.text, message.text, status, bool(message.terms))
+                self._warm.put(job.kept, job.said, message)
+                exchange = Exchange(run.seq, job.said.text, message.text, status, bool(message.terms))
             else:
                 message = self._taken_away(message)
             self._figures.turns.labels(message.status).add()
@@ -155,7 +159,7 @@ class Answering:
         except Exception as error:
             # Whoever listens must hear of an end; the log says interrupted once the claim has run out.
             logger.exception("an answer could not be ended in order")
-            message = self._lost(run, job.at_ms, error)
+            message = self._lost(run, job.said.at_ms, error)
         finally:
             ended()
         run.end(message)
@@ -230,7 +234,7 @@ class Answering:
         is_source = status == DONE and facts.get("generated_by") != "extractive"
         known_by = stored(terms(text)) if is_source else ""
         now_ms = int(self._clock.wall() * 1000)
-        return Message(run.seq, ASSISTANT, text, status, job.at_ms, now_ms, terms=known_by, facts=facts)
+        return Message(run.seq, ASSISTANT, text, status, job.said.at_ms, now_ms, terms=known_by, facts=facts)
 
     async def _take_in(self, job: Job, exchange: Exchange) -> None:
         """Bring the state up to date. When that fails, the next turn does it."""

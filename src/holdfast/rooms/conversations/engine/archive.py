@@ -10,23 +10,29 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from holdfast.rooms.conversations.rules.recall import Hit
+from holdfast.rooms.conversations.rules.turns import Message
 from holdfast.rooms.conversations.store.store import Kept, Store
 
+Said = tuple[str, str, int]
+"""Role, text and time of a message."""
 SEARCHED = 5_000
 """The newest archived messages of a conversation that are searched."""
+SHORT = 400
+"""Characters of a message up to which its text is kept with its terms, so that recalling it asks nobody."""
 _PART = 250
 """Messages indexed in one turn of the loop: a millisecond or so."""
 
 
 class Index:
-    """The terms of one conversation's archived messages, up to a number."""
+    """The terms of one conversation's archived messages, up to a number, and short texts that passed by."""
 
-    __slots__ = ("by_term", "known", "size", "upto")
+    __slots__ = ("by_term", "known", "said", "size", "upto")
 
     def __init__(self) -> None:
         self.upto = 0
         self.size = 0
         self.known: dict[int, str] = {}
+        self.said: dict[int, Said] = {}
         # Arrays and dictionaries of plain values: nothing that the garbage collector has to walk through.
         self.by_term: dict[str, array[int]] = {}
 
@@ -43,6 +49,15 @@ class Index:
                         have.append(seq)
                 self.size += len(terms)
 
+    def take(self, messages: Iterable[Message]) -> None:
+        """Take in messages that are at hand, with their texts where these are short."""
+        for one in messages:
+            if one.terms and one.seq not in self.known:
+                self.add(((one.seq, one.terms),))
+                if len(one.text) <= SHORT:
+                    self.said[one.seq] = (one.role, one.text, one.at_ms)
+                    self.size += len(one.text)
+
     def hits(self, wanted: Sequence[str]) -> list[Hit]:
         """The messages that have any of the wanted terms, with those they have."""
         found: dict[int, list[str]] = {}
@@ -53,7 +68,7 @@ class Index:
 
 
 class Archive:
-    """The indexes of this process, bounded by the characters of the terms in them."""
+    """The indexes of this process, bounded by the characters of the terms and texts in them."""
 
     def __init__(self, store: Store, most_chars: int) -> None:
         self._store = store
@@ -77,6 +92,11 @@ class Archive:
             self._chars -= self._indexes.popitem(last=False)[1].size
         return [hit for hit in index.hits(wanted) if hit.seq < before]
 
+    def texts(self, conversation_id: str, numbers: Iterable[int]) -> dict[int, Said]:
+        """Role, text and time of those of these messages whose texts are in memory."""
+        index = self._indexes.get(conversation_id)
+        return {seq: index.said[seq] for seq in numbers if seq in index.said} if index is not None else {}
+
     def forget(self, conversation_ids: Iterable[str]) -> None:
         """Drop what is known of erased conversations."""
         for name in conversation_ids:
@@ -88,7 +108,7 @@ class Archive:
         if index.upto >= before - 1:
             return
         if kept.messages and kept.messages[0].seq <= index.upto + 1:
-            index.add((one.seq, one.terms) for one in kept.messages if index.upto < one.seq < before)
+            index.take(one for one in kept.messages if index.upto < one.seq < before)
         else:
             rows = await self._store.terms(kept.id, max(index.upto, before - 1 - SEARCHED), before)
             for at in range(0, len(rows), _PART):

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current_ctx, note
@@ -17,6 +19,7 @@ from holdfast.rooms.conversations.engine.folding import Folding
 from holdfast.rooms.conversations.engine.lines import Lines
 from holdfast.rooms.conversations.engine.preparing import Prepared, Preparing
 from holdfast.rooms.conversations.engine.runs import Run, Runs
+from holdfast.rooms.conversations.engine.warm import Warm
 from holdfast.rooms.conversations.rules.personas import Persona, chosen
 from holdfast.rooms.conversations.rules.problems import (
     Busy,
@@ -32,14 +35,16 @@ from holdfast.rooms.conversations.rules.terms import stored, terms
 from holdfast.rooms.conversations.rules.turns import (
     ASSISTANT,
     CANCELLED,
+    DONE,
     INTERRUPTED,
     PENDING,
+    USER,
     Message,
     message_id,
     seq_of,
 )
 from holdfast.rooms.conversations.store.packed import pack
-from holdfast.rooms.conversations.store.store import NO_REPEAT, Kept, Repeat, Store
+from holdfast.rooms.conversations.store.store import ANY_VERSION, NO_REPEAT, Kept, Repeat, Store
 
 LOOK_S = 0.05
 """Between two looks at a conversation that another process is answering in."""
@@ -65,6 +70,7 @@ class Conversations:
         self.store = Store(sql)
         self.runs = Runs(config.keep_answers, config.keep_answers_bytes)
         self.figures = Figures(meter, lambda: len(self.runs.going))
+        self.warm = Warm()
         self.expiry: Expiry = expiry_of(clock)
         self.folding = Folding(
             self.store,
@@ -79,6 +85,7 @@ class Conversations:
             self.store,
             self.folding,
             self.runs,
+            self.warm,
             config,
             clock=clock,
             expiry=self.expiry,
@@ -138,23 +145,47 @@ class Conversations:
         """
         if self.config.on_concurrent == "queue":
             return await self._in_turn(caller, conversation_id, text, key)
-        kept, persona, repeat = await self._checked(caller, conversation_id, text, key)
-        if key and (known := await self._repeated(conversation_id, repeat)) is not None:
-            return known
-        claim = await self._claimed(kept, persona, text, repeat, lambda: None)
+        claim = await self._claimed_warm(caller, conversation_id, text, key, _nothing)
+        if claim is None:
+            kept = await self.open(caller, conversation_id)
+            persona, repeat = self._checked(kept, text, key)
+            if key and (known := await self._repeated(conversation_id, repeat)) is not None:
+                return known
+            claim = await self._claimed(kept, persona, text, repeat, _nothing)
         if claim is None:
             raise self._busy("the conversation is answering another message")
         return claim[0]
 
-    async def _checked(
-        self, caller: str, conversation_id: str, text: str, key: str
-    ) -> tuple[Kept, Persona, Repeat]:
-        """The conversation and its voice, once the message can be taken."""
-        kept = await self.open(caller, conversation_id)
+    def _checked(self, kept: Kept, text: str, key: str) -> tuple[Persona, Repeat]:
+        """The voice of the conversation, once the message can be taken."""
         _, persona = chosen(kept.persona, self.config.personas)
         check_message(text, self.config.message_limit(persona))
         repeat = Repeat(key, hashlib.sha256(text.encode()).hexdigest()) if key else NO_REPEAT
-        return kept, persona, repeat
+        return persona, repeat
+
+    def _at_hand(self, caller: str, name: str) -> Kept | None:
+        """What this process knows of a conversation of the caller; it may be out of date."""
+        kept = self.warm.get(name)
+        if kept is None or kept.owner not in ("", caller) or kept.expires_ms <= self.now_ms():
+            return None
+        return self.folding.freshest(kept)
+
+    async def _claimed_warm(
+        self, caller: str, name: str, text: str, key: str, ended: Callable[[], None]
+    ) -> tuple[Run, bool] | None:
+        """As `_claimed`, without a read, by what this process knows; None when the database must be asked."""
+        kept = self._at_hand(caller, name)
+        if kept is None:
+            return None
+        persona, repeat = self._checked(kept, text, key)
+        is_full = kept.seq + 2 > self.config.length_limit(persona)
+        if is_full or self.runs.is_going(name, kept.seq + 2):
+            return None
+        claimed, make = await self._try_claim(kept, persona, text, repeat, kept.version)
+        if not claimed:
+            self.warm.forget((name,))
+            return None
+        return make(ended), True
 
     async def _in_turn(self, caller: str, name: str, text: str, key: str) -> Run:
         """Wait for the turn in this process, then for other processes, within one time.
@@ -172,13 +203,17 @@ class Conversations:
             self._lines.give_back(name, turn)
 
         try:
-            _, persona, repeat = await self._checked(caller, name, text, key)
+            kept = self._at_hand(caller, name) or await self.open(caller, name)
+            persona, repeat = self._checked(kept, text, key)
             if key and (known := await self._repeated(name, repeat)) is not None:
                 return known
             if not await self._lines.wait(turn, patience_s):
                 raise self._busy("other messages are answered before")
+            claim = await self._claimed_warm(caller, name, text, key, give_back)
             while True:
-                claim = await self._claimed(await self.open(caller, name), persona, text, repeat, give_back)
+                if claim is None:
+                    kept = await self.open(caller, name)
+                    claim = await self._claimed(kept, persona, text, repeat, give_back)
                 if claim is not None:
                     run, is_ours = claim
                     return run
@@ -201,24 +236,38 @@ class Conversations:
                 f"this conversation has its {self.config.length_limit(persona)} messages",
                 hint="start a new one with POST /api/v2/conversations/start",
             )
-        known_by = terms(text)
-        prepared = await self.preparing.prepare(kept, persona, text, known_by)
-        now_ms = self.now_ms()
-        seq = kept.seq + 1
-        claimed = await self.store.claim(
-            kept.id, seq, text, stored(known_by), now_ms, self._claim_ends_ms(now_ms), repeat
-        )
+        claimed, make = await self._try_claim(kept, persona, text, repeat)
         if claimed is None:
             raise unknown_conversation()
         if not claimed:
             known = await self._repeated(kept.id, repeat) if repeat.key else None
             return None if known is None else (known, False)
+        return make(ended), True
+
+    async def _try_claim(
+        self, kept: Kept, persona: Persona, text: str, repeat: Repeat, known: int = ANY_VERSION
+    ) -> tuple[bool | None, Callable[[Callable[[], None]], Run]]:
+        """What the claim came to, and what makes the run of it."""
+        known_by = terms(text)
+        prepared = await self.preparing.prepare(kept, persona, text, known_by)
+        now_ms = self.now_ms()
+        seq = kept.seq + 1
+        said = Message(seq, USER, text, DONE, now_ms, now_ms, terms=stored(known_by))
+        claimed = await self.store.claim(
+            kept.id, seq, text, said.terms, now_ms, self._claim_ends_ms(now_ms), repeat, known
+        )
+        return claimed, partial(self._opened, kept, persona, prepared, said)
+
+    def _opened(
+        self, kept: Kept, persona: Persona, prepared: Prepared, said: Message, ended: Callable[[], None]
+    ) -> Run:
+        """The run of a message that has been claimed."""
         recalled = tuple(source.id for source in prepared.context.recalled)
         self.figures.recalls.add(len(recalled))
-        note(conversation={"id": kept.id, "seq": seq + 1, "recalled": len(recalled)})
+        note(conversation={"id": kept.id, "seq": said.seq + 1, "recalled": len(recalled)})
         ask = self.preparing.ask(prepared, persona, kept)
-        job = Job(kept, text, ask, kept.persona, recalled, now_ms)
-        return self.answering.open(job, seq + 1, ended), True
+        job = Job(kept, said, ask, kept.persona, recalled)
+        return self.answering.open(job, said.seq + 1, ended)
 
     async def _repeated(self, conversation_id: str, repeat: Repeat) -> Run | None:
         """The run of an earlier message with this key; None when the key is new."""
@@ -315,6 +364,8 @@ class Conversations:
         """Remove these, from the database and from memory; their answers on the way are ended."""
         count = await self.store.erase(ids)
         self.preparing.archive.forget(ids)
+        self.warm.forget(ids)
+        self.folding.forget(ids)
         for run in self.runs.forget(set(ids)):
             self.answering.stop(run, CANCELLED)
         return count
@@ -325,6 +376,13 @@ class Conversations:
             self.answering.stop(run, INTERRUPTED)
         if self.answering.tasks:
             await asyncio.wait(self.answering.tasks, timeout=STOP_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self.folding.flush()
+
+
+def _nothing() -> None:
+    return None
 
 
 def _is_id(name: str) -> bool:

@@ -6,7 +6,8 @@ Nothing here may fail a turn: a state that lags behind takes in what it has miss
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
@@ -43,6 +44,10 @@ _TRIES = 4
 _AT_ONCE = 2
 """Summaries that models write at the same time, in each process."""
 _WAITING = 64
+SOON_S = 0.5
+"""A state is stored right after its turn, but not more often than this: fast turns share one write."""
+_UNSTORED = 32
+"""Exchanges that a stored state may lack; who reads it takes them in from the log."""
 _REMEMBERED = 1_024
 """States kept in memory, a kilobyte or two each."""
 _WISH = {
@@ -53,6 +58,17 @@ _WISH = {
     "메모와 새 대화에 나온 사실, 이름, 숫자, 날짜, 바람, 결정을 남기고, "
     "새 사실이 옛 사실을 대신합니다.",
 }
+
+
+class Fresh(msgspec.Struct, frozen=True, gc=False):
+    """The state that this process has derived last, and what is stored of it."""
+
+    version: int
+    """Of what is stored."""
+    state: State
+    stored: int
+    """The newest answer that the stored state knows of."""
+    stored_s: float
 
 
 class Folding:
@@ -78,84 +94,164 @@ class Folding:
         self._model = model
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._summarising: set[str] = set()
-        self._fresh: OrderedDict[str, tuple[int, State]] = OrderedDict()
+        self._fresh: OrderedDict[str, Fresh] = OrderedDict()
+        self._unstored: dict[str, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
 
     async def advance(self, kept: Kept, exchange: Exchange) -> None:
-        """Take the exchange into the state and store it. A conversation erased meanwhile stays erased."""
-        lock = self._locks.setdefault(kept.id, asyncio.Lock())
-        self._waiting[kept.id] = self._waiting.get(kept.id, 0) + 1
-        try:
-            async with lock:
-                await self._advance(self._freshest(kept), exchange)
-        finally:
-            self._waiting[kept.id] -= 1
-            if not self._waiting[kept.id]:
-                del self._waiting[kept.id], self._locks[kept.id]
+        """Take the exchange into the state; it is stored now, or a moment later when turns come fast.
+
+        Of a conversation that was erased meanwhile nothing is stored, and what was left of it is removed.
+        """
+        async with self._alone(kept.id):
+            now = self.freshest(kept)
+            if now.state.seq >= exchange.seq:
+                return
+            state = await self.current(now, exchange)
+            self._figures.folds.labels("extractive").add(max(0, state.folded - now.state.folded))
+            if self._may_wait(kept.id, state):
+                self._remember(kept.id, now.version, state, self._fresh[kept.id])
+                self._store_soon(kept.id)
+            else:
+                await self._write(kept.id, now.version, state)
+        if self._is_due(now.state, state):
+            self._summarise_later(kept.id)
+
+    async def flush(self) -> None:
+        """Store every state that waits to be stored."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._unstored:
+            await self._flush(self._unstored.popitem()[0])
 
     async def current(self, kept: Kept, *newer: Exchange) -> State:
         """The state with everything in it that has ended, whatever was stored."""
-        kept = self._freshest(kept)
+        kept = self.freshest(kept)
+        if not newer and kept.seq <= kept.state.seq:
+            return kept.state
         known = [*exchanges(kept.messages), *newer]
         missed = [one for one in known if one.seq > kept.state.seq]
         if not missed:
             return kept.state
-        if missed[0].seq > kept.state.seq + 2:
-            # It lags by more than was read with it: a crash, or states of a process that could not write.
+        first = missed[0].seq
+        if first > kept.state.seq + 2 or known[0].seq > max(2, first - 2 * WINDOW):
+            # It lags by more than was read with it: a crash, or a process that has not written it yet.
             after = max(0, kept.state.seq - 2 * WINDOW)
             rows = await self._store.messages(kept.id, after, 1_000)
             known = [*exchanges(rows), *(one for one in newer if one.seq > (rows[-1].seq if rows else 0))]
         return catch_up(kept.state, known)
 
-    async def _advance(self, now: Kept | None, exchange: Exchange) -> None:
-        name = now.id if now is not None else ""
+    def freshest(self, kept: Kept) -> Kept:
+        """The conversation with the state that this process has just derived, where that is newer."""
+        fresh = self._fresh.get(kept.id)
+        if fresh is None or (fresh.version, fresh.state.seq) <= (kept.version, kept.state.seq):
+            return kept
+        return msgspec.structs.replace(kept, version=fresh.version, state=fresh.state)
+
+    def forget(self, conversation_ids: Iterable[str]) -> None:
+        """Drop what is known of erased conversations."""
+        for name in conversation_ids:
+            self._fresh.pop(name, None)
+            self._unstored.pop(name, None)
+
+    # -- storing -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[None]:
+        """Of those that change the state of one conversation, one at a time."""
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        self._waiting[name] = self._waiting.get(name, 0) + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                del self._waiting[name], self._locks[name]
+
+    def _may_wait(self, name: str, state: State) -> bool:
+        """Whether a state was stored so lately that this one may wait, and a read would make up for it."""
+        fresh = self._fresh.get(name)
+        return (
+            fresh is not None
+            and state.seq - fresh.stored < 2 * _UNSTORED
+            and self._clock.monotonic() - fresh.stored_s < SOON_S
+        )
+
+    def _store_soon(self, name: str) -> None:
+        self._unstored[name] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SOON_S, self._begin_flush)
+
+    def _begin_flush(self) -> None:
+        self._timer = None
+        self._flushing = asyncio.create_task(self.flush())
+
+    async def _flush(self, name: str) -> None:
+        """Store the state of this conversation, if it is not; when that fails, the next turn does it."""
+        self._unstored.pop(name, None)
+        async with self._alone(name):
+            fresh = self._fresh.get(name)
+            if fresh is None or fresh.stored >= fresh.state.seq:
+                return
+            try:
+                await self._write(name, fresh.version, fresh.state)
+            except Problem as problem:
+                logger.warning("a conversation's state could not be stored: %s", problem.line())
+            except Exception:
+                logger.exception("a conversation's state could not be stored")
+
+    async def _write(self, name: str, version: int, state: State) -> None:
+        """Store the state; where somebody was faster, on top of theirs."""
+        wanted = state.seq
+        self._unstored.pop(name, None)
         for _ in range(_TRIES):
+            if await self._keep(name, version, state):
+                return
+            now = await self._store.open(name)
             if now is None:
                 await self._store.erase([name])
                 return
-            if now.state.seq >= exchange.seq:
+            if now.state.seq >= wanted:
                 return
-            state = await self.current(now, exchange)
-            if await self._keep(now, state):
-                self._figures.folds.labels("extractive").add(max(0, state.folded - now.state.folded))
-                self._summarise_later(name, now.state, state)
-                return
-            now = await self._store.open(name)
+            version, state = now.version, await self.current(now)
 
-    async def _keep(self, kept: Kept, state: State) -> bool:
+    async def _keep(self, name: str, version: int, state: State) -> bool:
         now_ms = int(self._clock.wall() * 1000)
         ends_ms = now_ms + int(self._config.ttl_days * 86_400_000)
         fitted, packed = packed_within(state, self._config.state_bytes)
         # Known before it is stored: the next turn of this process need not derive it again.
-        self._remember(kept.id, kept.version + 1, fitted)
+        self._remember(name, version + 1, fitted)
         is_kept = False
         try:
-            is_kept = await self._store.keep_state(kept.id, kept.version, packed, now_ms, ends_ms)
+            is_kept = await self._store.keep_state(name, version, packed, now_ms, ends_ms)
         finally:
             if not is_kept:
-                self._fresh.pop(kept.id, None)
+                self._fresh.pop(name, None)
         self._figures.state_bytes.observe(len(packed))
         return is_kept
 
-    def _remember(self, conversation_id: str, version: int, state: State) -> None:
-        self._fresh[conversation_id] = (version, state)
-        self._fresh.move_to_end(conversation_id)
+    def _remember(self, name: str, version: int, state: State, base: Fresh | None = None) -> None:
+        """Keep what was derived; `base` is what is stored of it, if that is not the same."""
+        stored, at_s = (state.seq, self._clock.monotonic()) if base is None else (base.stored, base.stored_s)
+        self._fresh[name] = Fresh(version, state, stored, at_s)
+        self._fresh.move_to_end(name)
         if len(self._fresh) > _REMEMBERED:
             self._fresh.popitem(last=False)
 
-    def _freshest(self, kept: Kept) -> Kept:
-        """The conversation with the state that this process has just derived, where that is newer."""
-        version, state = self._fresh.get(kept.id, (-1, kept.state))
-        return msgspec.structs.replace(kept, version=version, state=state) if version > kept.version else kept
-
     # -- by a model, later ---------------------------------------------------------------------
 
-    def _summarise_later(self, conversation_id: str, before: State, after: State) -> None:
+    def _is_due(self, before: State, after: State) -> bool:
+        """Whether a model is to rewrite the summary after this exchange."""
         every = self._config.summarise_every
         due = every and after.folded > before.folded and (after.folded - after.modelled) % every == 0
-        if not due or isinstance(self._model(), NoModel):
-            return
+        return bool(due) and not isinstance(self._model(), NoModel)
+
+    def _summarise_later(self, conversation_id: str) -> None:
         if conversation_id not in self._summarising and len(self._summarising) < _WAITING:
             self._summarising.add(conversation_id)
             self._supervisor.spawn("conversations summary", partial(self._summarise, conversation_id))
@@ -179,14 +275,14 @@ class Folding:
 
     async def summarise(self, conversation_id: str) -> bool:
         """Rewrite the summary with the model, now. False when there is nothing to do or it wrote none."""
-        kept = await self._store.open(conversation_id)
+        kept = await self._stored(conversation_id)
         if kept is None or kept.state.folded <= kept.state.modelled:
             return False
         text = await self._asked_for(kept.state, kept.owner, await self._folded(kept.id, kept.state))
         if not text:
             return False
-        read: Kept | None = kept
         for _ in range(_TRIES):
+            read = await self._stored(conversation_id)
             if read is None:
                 return False
             state = self._with(
@@ -197,8 +293,12 @@ class Folding:
             if await self._store.keep_state(kept.id, read.version, packed, read.updated_ms, read.expires_ms):
                 self._remember(kept.id, read.version + 1, fitted)
                 return True
-            read = await self._store.open(conversation_id)
         return False
+
+    async def _stored(self, conversation_id: str) -> Kept | None:
+        """The conversation with a state that has everything in it that this process knows."""
+        await self._flush(conversation_id)
+        return await self._store.open(conversation_id)
 
     async def _folded(self, conversation_id: str, state: State, since: State | None = None) -> list[Exchange]:
         """The exchanges in the summary that no model has summarised; or those folded since another state."""

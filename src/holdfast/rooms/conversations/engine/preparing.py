@@ -11,7 +11,7 @@ from holdfast.rooms.conversations.engine.archive import Archive
 from holdfast.rooms.conversations.engine.folding import Folding
 from holdfast.rooms.conversations.rules.context import TEMPLATE, Context, Recalled, compose
 from holdfast.rooms.conversations.rules.personas import Persona
-from holdfast.rooms.conversations.rules.recall import asked, best, hit
+from holdfast.rooms.conversations.rules.recall import asked, best, hits_in
 from holdfast.rooms.conversations.rules.sentences import is_chatter, is_korean
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import WINDOW, State
@@ -19,7 +19,7 @@ from holdfast.rooms.conversations.rules.turns import exchanges
 from holdfast.rooms.conversations.store.store import Kept, Store
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """What one message comes to before a model sees it."""
 
     context: Context
@@ -89,11 +89,12 @@ class Preparing:
         near = {one.seq: one for one in kept.messages if one.seq >= first and one.terms}
         hits = []
         if config.recall == "all":
-            hits = [found for one in near.values() if (found := hit(one.seq, one.terms, wanted))]
+            hits = hits_in(((one.seq, one.terms) for one in near.values()), wanted)
         if first > 1:
             hits += await self.archive.hits(kept, first, wanted)
         chosen = best(wanted, hits, of=kept.seq, most=config.recall_messages, at_least=config.recall_score)
         said = {one.seq: (one.role, one.text, one.at_ms) for one in near.values()}
+        said.update(self.archive.texts(kept.id, [one.seq for one in chosen if one.seq not in said]))
         far = [one.seq for one in chosen if one.seq not in said]
         if far:
             # A character has a byte or more: what is cut off here there would be no room for.

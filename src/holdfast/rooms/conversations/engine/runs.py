@@ -108,7 +108,9 @@ class Listener:
 
     async def more(self, within_s: float | None = None) -> bool:
         """Wait until something has happened since the last time; False when `within_s` passed before."""
-        if not self._poked.is_set():
+        if within_s is None:
+            await self._poked.wait()
+        elif not self._poked.is_set():
             try:
                 async with asyncio.timeout(within_s):
                     await self._poked.wait()
@@ -140,6 +142,10 @@ class Runs:
     def get(self, conversation_id: str, seq: int) -> Run | None:
         key = (conversation_id, seq)
         return self._going.get(key) or self._ended.get(key)
+
+    def is_going(self, conversation_id: str, seq: int) -> bool:
+        """Whether this process is at that answer."""
+        return (conversation_id, seq) in self._going
 
     def ended(self, run: Run) -> None:
         """Keep it a while for those who come back."""

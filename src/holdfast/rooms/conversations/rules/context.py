@@ -30,14 +30,14 @@ _WORDS = {
 }
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One message for the model."""
 
     role: str
     content: str
 
 
-class Recalled(msgspec.Struct, frozen=True):
+class Recalled(msgspec.Struct, frozen=True, gc=False):
     """An earlier message that matters, before it is cut to what there is room for."""
 
     seq: int
@@ -47,7 +47,7 @@ class Recalled(msgspec.Struct, frozen=True):
     score: float
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, gc=False):
     """An earlier message that matters now; `id` is what a citation names."""
 
     id: str
@@ -56,7 +56,7 @@ class Source(msgspec.Struct, frozen=True):
     score: float
 
 
-class Sizes(msgspec.Struct, frozen=True):
+class Sizes(msgspec.Struct, frozen=True, gc=False):
     """Bytes of each part in UTF-8; `total` is what the model is given."""
 
     system: int
@@ -68,7 +68,7 @@ class Sizes(msgspec.Struct, frozen=True):
     total: int
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """Everything that a model is given for one message."""
 
     messages: tuple[Line, ...]

@@ -1,7 +1,7 @@
 """Which earlier messages matter for a new one: BM25 over terms, on a scale from 0 to about 1."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ _UNHEARD = 0.4
 """What a word that nobody has said before counts: it says little about which of the messages is meant."""
 
 
-class Hit(msgspec.Struct, frozen=True):
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """An earlier message that has some of the asked terms: its number, all its terms, and those."""
 
     seq: int
@@ -22,7 +22,7 @@ class Hit(msgspec.Struct, frozen=True):
     found: list[str]
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """A message worth recalling; about 1 is every asked term in a message of the usual length."""
 
     seq: int
@@ -34,10 +34,15 @@ def asked(terms: Sequence[str]) -> Sequence[str]:
     return terms[:ASKED_TERMS]
 
 
-def hit(seq: int, terms: str, wanted: Sequence[str]) -> Hit | None:
-    """The hit of one message; None when it has none of the terms."""
-    found = [term for term in wanted if f" {term} " in terms]
-    return Hit(seq, terms, found) if found else None
+def hits_in(messages: Iterable[tuple[int, str]], wanted: Sequence[str]) -> list[Hit]:
+    """Those of the messages, given by number and terms, that have any of the wanted terms."""
+    looked_for = [(term, f" {term} ") for term in wanted]
+    hits = []
+    for seq, terms in messages:
+        found = [term for term, spaced in looked_for if spaced in terms]
+        if found:
+            hits.append(Hit(seq, terms, found))
+    return hits
 
 
 def best(wanted: Sequence[str], hits: Sequence[Hit], *, of: int, most: int, at_least: float) -> list[Found]:
@@ -53,9 +58,12 @@ def best(wanted: Sequence[str], hits: Sequence[Hit], *, of: int, most: int, at_l
     top = sum(worth.values())
     scored = []
     for one, length in zip(hits, lengths, strict=True):
+        found = 0.0
+        for term in one.found:
+            found += worth[term]
         saturation = (1 + _K1) / (1 + _K1 * (1 - _B + _B * length / mean))
-        score = round(sum([worth[term] for term in one.found]) / top * saturation, 4)
-        if score >= at_least:
+        score = found / top * saturation
+        if score >= at_least - 1e-4 and (score := round(score, 4)) >= at_least:
             scored.append((one, score))
     # Of equals the user's own words, which have odd numbers, then the newest.
     scored.sort(key=lambda pair: (-pair[1], pair[0].seq % 2 == 0, -pair[0].seq))
@@ -79,11 +87,15 @@ def _worth(wanted: Sequence[str], hits: Sequence[Hit], total: int) -> dict[str, 
 def _distinct(ranked: Sequence[tuple[Hit, float]], most: int) -> list[Found]:
     chosen: list[Found] = []
     seen: list[frozenset[str]] = []
+    same: set[str] = set()
     for one, score in ranked:
         if len(chosen) == most:
             break
-        have = frozenset(one.terms.split())
-        if not any(have <= other for other in seen):
+        if one.terms in same:
+            continue
+        same.add(one.terms)
+        have = one.terms.split()
+        if not any(other.issuperset(have) for other in seen):
             chosen.append(Found(one.seq, score))
-            seen.append(have)
+            seen.append(frozenset(have))
     return chosen

@@ -4,7 +4,6 @@ import re
 from functools import lru_cache
 
 _ENDS = re.compile(r"(?<=[.!?。！？…])[\"'”’)\]]*\s+|[\r\n]+|(?<=[。！？])")
-_SPACES = re.compile(r"\s+")
 _HANGUL = re.compile("[\uac00-\ud7a3\u1100-\u11ff\u3130-\u318f]")
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -36,7 +35,7 @@ _SHORTEST, _LONGEST = 12, 240
 
 def squeezed(text: str) -> str:
     """`text` on one line, with single spaces."""
-    return _SPACES.sub(" ", text).strip()
+    return " ".join(text.split())
 
 
 def sentences(text: str) -> list[str]:

@@ -21,7 +21,7 @@ Measure = Callable[["State"], int]
 """Bytes of a state at rest."""
 
 
-class Exchange(msgspec.Struct, frozen=True):
+class Exchange(msgspec.Struct, frozen=True, gc=False):
     """A message and what became of it. `is_source` says whether the answer may be remembered."""
 
     seq: int
@@ -36,7 +36,7 @@ class Exchange(msgspec.Struct, frozen=True):
         return self.answer if self.is_source and self.status == "done" else ""
 
 
-class State(msgspec.Struct, frozen=True, array_like=True):
+class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is known. New fields go to the end with a default, so that old bytes stay readable."""
 
     seq: int = 0

@@ -32,9 +32,12 @@ def fold(summary: Sequence[str], user: str, answer: str, limit: int) -> Summary:
     found = list(summary)
     for sentence in said(user):
         # Said again by the user: it moves to the end. Repeated by an answer: it says nothing new.
-        found = [old for old in found if not alike(old, sentence)]
+        known = _known(sentence)
+        found = [old for old in found if not _alike(_known(old), known)]
         found.append(sentence)
-    found += [one for one in told(answer) if not any(alike(old, one) for old in found)]
+    if new := told(answer):
+        have = [_known(old) for old in found]
+        found += [one for one in new if not any(_alike(old, _known(one)) for old in have)]
     return within(found, limit)
 
 
@@ -50,10 +53,7 @@ def told(answer: str) -> list[str]:
 
 def alike(one: str, other: str) -> bool:
     """Whether two sentences say the same: with another number, nearly the same words are another fact."""
-    first, numbers = _known(one)
-    second, others = _known(other)
-    both = len(first | second)
-    return both > 0 and len(first & second) >= _LIKE * both and numbers == others
+    return _alike(_known(one), _known(other))
 
 
 def within(summary: Sequence[str], limit: int) -> Summary:
@@ -100,8 +100,19 @@ def _strongest(text: str, most: int, at_least: float) -> list[str]:
     return [shorten(found[at], SENTENCE_BYTES) for at in kept]
 
 
+Known = tuple[frozenset[str], frozenset[str]]
+
+
+def _alike(one: Known, other: Known) -> bool:
+    if one[1] != other[1]:
+        return False
+    first, second = one[0], other[0]
+    common = len(first & second)
+    return common > 0 and common >= _LIKE * (len(first) + len(second) - common)
+
+
 @lru_cache(maxsize=4096)
-def _known(sentence: str) -> tuple[frozenset[str], frozenset[str]]:
+def _known(sentence: str) -> Known:
     """The sentence's terms, and those with a digit in them."""
     found = frozenset(terms(sentence))
     return found, frozenset(_FIGURE.findall(sentence))

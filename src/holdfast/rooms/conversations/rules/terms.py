@@ -7,10 +7,13 @@ five letters on, in runs of four, so that forms of a word meet.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 MAX_TERMS = 512
 """Terms kept of one message; a longer one is known by its beginning."""
 
+_USUAL = 24
+"""Signs of a word up to which what it comes to is remembered."""
 _RUNS = re.compile(
     "(?P<hangul>[\uac00-\ud7a3]+)|(?P<cjk>[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+)|(?P<word>[^\\W_]+)"
 )
@@ -73,15 +76,11 @@ def terms(text: str) -> list[str]:
     parts: dict[str, None] = {}
     for found in _RUNS.finditer(text[: MAX_TERMS * 16].lower()):
         word = found.group()
-        kind = found.lastgroup
-        if kind == "hangul":
-            _korean(word, whole, parts)
-        elif kind == "cjk":
-            parts.update(dict.fromkeys(_pairs(word)) if len(word) > 1 else {word: None})
-        elif word not in _STOP_LATIN:
-            whole[word] = None
-            if len(word) >= 5 and not word.isdigit():
-                parts.update(dict.fromkeys(f"#{word[at : at + 4]}" for at in range(len(word) - 3)))
+        words, pieces = (_known if len(word) <= _USUAL else _of_word)(word, found.lastgroup or "")
+        if words:
+            whole[words] = None
+        if pieces:
+            parts.update(pieces)
         if len(whole) + len(parts) >= MAX_TERMS:
             break
     return list(dict.fromkeys([*whole, *parts]))[:MAX_TERMS]
@@ -93,17 +92,32 @@ def stored(found: Iterable[str]) -> str:
     return f" {joined} " if joined else ""
 
 
-def _korean(word: str, whole: dict[str, None], parts: dict[str, None]) -> None:
-    if word in _STOP_KOREAN:
-        return
-    short = stem(word)
+Parts = dict[str, None]
+
+
+def _of_word(word: str, kind: str) -> tuple[str, Parts]:
+    """The term that stands for the whole word, "" when there is none, and those for its parts."""
+    if kind == "hangul":
+        return _korean(word)
+    if kind == "cjk":
+        return "", dict.fromkeys(_pairs(word)) if len(word) > 1 else {word: None}
+    if word in _STOP_LATIN:
+        return "", {}
+    is_long = len(word) >= 5 and not word.isdigit()
+    return word, dict.fromkeys(f"#{word[at : at + 4]}" for at in range(len(word) - 3)) if is_long else {}
+
+
+_known = lru_cache(maxsize=4_096)(_of_word)
+"""Most words of a conversation, and of a language, come again."""
+
+
+def _korean(word: str) -> tuple[str, Parts]:
+    short = word if word in _STOP_KOREAN else stem(word)
     if short in _STOP_KOREAN:
-        return
-    whole[short] = None
+        return "", {}
     if len(short) == 2 and short[1] in _SHORT_JOSA:
-        parts[short[0]] = None  # a noun of one syllable, perhaps
-    elif len(short) > 2:
-        parts.update(dict.fromkeys(_pairs(short)))
+        return short, {short[0]: None}  # a noun of one syllable, perhaps
+    return short, dict.fromkeys(_pairs(short)) if len(short) > 2 else {}
 
 
 def _pairs(word: str) -> list[str]:

@@ -19,8 +19,11 @@ STATUSES = (PENDING, DONE, TIMEOUT, FAILED, CANCELLED, INTERRUPTED)
 USER, ASSISTANT = "user", "assistant"
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One row of the log. Messages have odd numbers, answers even ones; 1 is the first message."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One row of the log. Messages have odd numbers, answers even ones; 1 is the first message.
+
+    Here as in the room's other records nothing refers back, so that the collector need not look at them.
+    """
 
     seq: int
     role: str

@@ -85,9 +85,11 @@ def entities(message: str) -> list[Entity]:
     rest = message[:_LOOKED_AT]
     found: dict[str, str] = {}
     for kind, pattern in (("email", _EMAIL), ("date", _DATE), ("number", _NUMBER)):
-        for match in pattern.finditer(rest):
-            found.setdefault(shorten(match.group().strip(), _VALUE_BYTES), kind)
-        rest = pattern.sub(" ", rest)
+        values = pattern.findall(rest)
+        if values:
+            for value in values:
+                found.setdefault(shorten(value.strip(), _VALUE_BYTES), kind)
+            rest = pattern.sub(" ", rest)
     for match in _QUOTED.finditer(rest):
         found.setdefault(shorten(match.group(1).strip(), _VALUE_BYTES), "quote")
     for match in _NAME.finditer(rest):

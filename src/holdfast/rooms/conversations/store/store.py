@@ -14,11 +14,12 @@ from holdfast.rooms.conversations.store import tables
 from holdfast.rooms.conversations.store.packed import pack, unpack
 
 _COLUMNS = len(tables.conversations.columns)
+ANY_VERSION = -1
 _PART = 200
 """Conversations erased in one transaction."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """A conversation as it stands, with its newest messages in order."""
 
     id: str
@@ -83,8 +84,12 @@ class Store:
         now_ms: int,
         until_ms: int,
         repeat: "Repeat",
+        known: int = ANY_VERSION,
     ) -> bool | None:
-        """Add message `seq` and its pending answer. False: a number or the key is taken; None: it is gone."""
+        """Add message `seq` and its pending answer. False: a number or the key is taken.
+
+        None: the conversation is gone, or its state is of another version than `known`.
+        """
         try:
             added = await self._sql.run(
                 tables.CLAIM,
@@ -97,6 +102,7 @@ class Store:
                     "now_ms": now_ms,
                     "until_ms": until_ms,
                     "key": repeat.key or None,
+                    "known": known,
                     "digest": repeat.digest,
                 },
             )

@@ -124,7 +124,7 @@ def _whole(name: str) -> Any:
     return cast(bindparam(name), BigInteger)
 
 
-_there = _c.id == bindparam("id")
+_there = and_(_c.id == bindparam("id"), or_(_whole("known") < 0, _c.version == _whole("known")))
 CLAIM = insert(messages).from_select(
     [column.name for column in messages.columns],
     union_all(
@@ -140,8 +140,8 @@ CLAIM = insert(messages).from_select(
         ).where(_there),
     ),
 )  # fmt: skip
-"""A message and its pending answer, or neither: 2, or 0 when the conversation is gone. Raises Conflict when
-one of the numbers is taken, or the key."""
+"""A message and its pending answer, or neither: 2, or 0 when the conversation is gone or its state is not of
+version `known`, unless that is negative. Raises Conflict when one of the numbers is taken, or the key."""
 
 _one = and_(_m.conversation_id == bindparam("of"), _m.seq == bindparam("number"))
 FINISH = (
