@@ -138,6 +138,9 @@ def test_how_long_an_answer_may_be(body, most):
         ({"delta": {"tool_calls": [{"index": 0}]}}, True),
         ({"delta": {}, "finish_reason": "stop"}, True),
         ({}, False),
+        ({"delta": "말"}, False),
+        ({"delta": ["말"]}, False),
+        ({"delta": 5}, False),
     ],
 )
 def test_whether_a_chunk_says_anything(choice, says):

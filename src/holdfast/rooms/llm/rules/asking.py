@@ -161,8 +161,8 @@ def has_content(chunk: Body) -> bool:
     for choice in chunk.get("choices") or ():
         if choice.get("finish_reason"):
             return True
-        delta = choice.get("delta") or {}
-        if any(value for name, value in delta.items() if name != "role"):
+        delta = choice.get("delta")
+        if isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
             return True
     return False
 
