@@ -64,6 +64,26 @@ async def test_an_answer_with_what_is_told_of_it():
     assert (world.rows[0].request_id, world.rows[0].trace_id) == ("req", "trace")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("로컬", "%EB%A1%9C%EC%BB%AC"),
+        ("gpt-4o (서울) 50%", "gpt-4o (%EC%84%9C%EC%9A%B8) 50%25"),
+        ("a\r\nb", "a%0D%0Ab"),
+        ("azure/gpt-4o@2", "azure/gpt-4o@2"),
+    ],
+)
+async def test_whatever_a_deployment_is_called_its_answers_can_be_sent(name, told):
+    config = Config(deployments={name: Deployment(base_url="x", model="scripted", serves=("m",))})
+    world = World(config, **{name: Scripted("하나")})
+    for more in ({}, {"stream": True}):
+        found = await gateway(world).chat(call(asked(**more)))
+        assert dict(found.headers)["x-holdfast-provider"] == told
+        assert all(value.isascii() for _, value in found.headers)
+        if found.stream is not None:
+            await found.stream.aclose()
+
+
 async def test_the_age_of_what_was_kept():
     world = World(DEPLOYED, a=Scripted("하나"), b=Scripted("x"))
     await gateway(world).chat(call(asked()))

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -146,7 +147,10 @@ class Gateway:
         found = [
             ("x-holdfast-cache", _CACHE.get(answered.source, "miss")),
             ("x-holdfast-attempts", str(answered.attempts)),
-            ("x-holdfast-provider", answered.deployment or answered.provider or "none"),
+            (
+                "x-holdfast-provider",
+                quote(answered.deployment or answered.provider or "none", safe=_PLAIN, errors="replace"),
+            ),
             ("x-holdfast-overhead-ms", f"{max(0.0, spent_s - answered.upstream_s) * 1e3:.3f}"),
         ]
         if answered.body:
@@ -158,6 +162,8 @@ class Gateway:
         return tuple(found)
 
 
+_PLAIN = "!#$&'()*+,/:;=?@[] "
+"""What stands in a header as it is; of a deployment's name the rest, such as Korean, is percent-encoded."""
 _CACHE = {"cached": "hit", "stale": "stale", "semantic": "semantic", "coalesced": "coalesced"}
 
 
