@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from holdfast.kernel.context import detached, enter, leave
 from holdfast.kernel.errors import Unauthorized
 from holdfast.kernel.event import Event
 from holdfast.kernel.route import Call
@@ -177,6 +178,23 @@ async def test_a_key_pays_and_sees_and_asks_no_more_than_it_may(keys):
     with pytest.raises(UnknownModel) as caught:
         await one.model(call(params={"model": "other"}, **allowed))
     assert "extractive" not in caught.value.hint
+
+
+@pytest.mark.parametrize(("own", "pays"), [("", ["을", "병"]), ("갑", ["갑"])])
+async def test_a_key_without_a_tenant_is_used_by_the_one_whom_the_door_has_identified(keys, own, pays):
+    world = World(DEPLOYED, a=Scripted("하나", "둘"), b=Scripted("x"))
+    one = gateway(world, keys, required=True)
+    _, secret = await keys.create(NewKey(name="나눠 쓰는 열쇠", tenant=own))
+    for identified in ("을", "병"):
+        ctx = detached(Event())
+        ctx.tenant = identified
+        token = enter(ctx)
+        try:
+            await one.chat(call(asked(), authorization=f"Bearer {secret}"))
+        finally:
+            leave(token)
+    paid = [row.tenant for row in world.rows]
+    assert paid == pays, "what is kept for one tenant is never another's"
 
 
 async def test_who_has_no_key_learns_nothing(keys):

@@ -126,9 +126,10 @@ class Gateway:
         if key is not None:
             key.check_model(model)
             call.event.user_id = call.event.user_id or key.key.user
-            return key.payer(model)
-        ctx = current_ctx()
-        return Payer(tenant=ctx.tenant if ctx is not None else "", user=call.user_id, model=model)
+            payer = key.payer(model)
+            # A key that is nobody's in particular is used by whom the door has identified.
+            return payer if payer.tenant else msgspec.structs.replace(payer, tenant=_tenant())
+        return Payer(tenant=_tenant(), user=call.user_id, model=model)
 
     async def _key(self, call: Call) -> Admitted | None:
         """The virtual key that came along, found good; None where none is asked for and none came."""
@@ -160,6 +161,12 @@ class Gateway:
         if answered.age_s:
             found.append(("age", str(int(answered.age_s))))
         return tuple(found)
+
+
+def _tenant() -> str:
+    """Whom the door has identified; empty for nobody."""
+    ctx = current_ctx()
+    return ctx.tenant if ctx is not None else ""
 
 
 _PLAIN = "!#$&'()*+,/:;=?@[] "
