@@ -52,6 +52,25 @@ async def flow(call: Call) -> Answer:
     return Answer(media_type="text/event-stream", stream=chunks())
 
 
+class Watched:
+    """A stream that knows whether it was closed."""
+
+    closed = 0
+
+    def __aiter__(self) -> "Watched":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        type(self).closed += 1
+
+
+async def unsendable(call: Call) -> Answer:
+    return Answer(stream=Watched(), headers=(("x-name", "로컬"),))
+
+
 async def broken(call: Call) -> None:
     raise ZeroDivisionError
 
@@ -61,6 +80,7 @@ ROUTES = (
     Route("POST", "/items", take, "Take an item.", body=Body, status=201),
     Route("DELETE", "/items/{item}", empty, "Drop an item."),
     Route("GET", "/flow", flow, "Flow."),
+    Route("GET", "/unsendable", unsendable, "Flow with a header that is none."),
     Route("GET", "/broken", broken, "Break."),
     Route("GET", "/admin/secrets", empty, "Admin.", public=False),
 )
@@ -143,6 +163,12 @@ async def test_a_stream_goes_out_chunk_by_chunk(door: Door) -> None:
         b"data: 2\n\n",
         b"",
     ]
+
+
+async def test_a_stream_whose_headers_cannot_be_sent_is_closed(door: Door) -> None:
+    closed = Watched.closed
+    assert (await door.get("/unsendable")).status == 500
+    assert Watched.closed == closed + 1
 
 
 async def test_admin_addresses_ask_for_the_token_outside_development() -> None:

@@ -138,8 +138,11 @@ async def _answer(route: Route, call: Call, ctx: Ctx, receive: Receive, send: Se
     """Call the handler and send what it gives."""
     found = await route.handler(call)
     answer = found if isinstance(found, Answer) else Answer(found, status=route.status)
-    headers = [(b"content-type", answer.media_type.encode())]
-    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    try:
+        headers = _headers(answer)
+    except BaseException:  # a stream that nobody sends is closed by nobody else
+        await _close(answer.stream)
+        raise
     start = {"type": "http.response.start", "status": answer.status, "headers": headers}
     if answer.stream is not None:
         sending = _send_stream(answer.stream, answer.farewell, start, ctx, send)
@@ -150,6 +153,17 @@ async def _answer(route: Route, call: Call, ctx: Ctx, receive: Receive, send: Se
         headers.append((b"content-length", b"%d" % len(body)))
     await send(start)
     await send({"type": "http.response.body", "body": b"" if ctx.event.method == "HEAD" else body})
+
+
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    named = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    return [(b"content-type", answer.media_type.encode()), *named]
+
+
+async def _close(stream: AsyncIterator[bytes] | None) -> None:
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()
 
 
 async def _send_stream(
@@ -170,6 +184,4 @@ async def _send_stream(
             await send({"type": "http.response.body", "body": farewell, "more_body": True})
         raise
     finally:
-        close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
+        await _close(stream)

@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from holdfast.kernel.context import detached, enter, leave
 from holdfast.kernel.errors import Unauthorized
 from holdfast.kernel.event import Event
 from holdfast.kernel.route import Call
@@ -62,6 +63,26 @@ async def test_an_answer_with_what_is_told_of_it():
     assert {each["x-holdfast-provider"] for each in told} == {"a"}
     assert found[0].content["choices"][0]["message"]["content"] == "하나"
     assert (world.rows[0].request_id, world.rows[0].trace_id) == ("req", "trace")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("로컬", "%EB%A1%9C%EC%BB%AC"),
+        ("gpt-4o (서울) 50%", "gpt-4o (%EC%84%9C%EC%9A%B8) 50%25"),
+        ("a\r\nb", "a%0D%0Ab"),
+        ("azure/gpt-4o@2", "azure/gpt-4o@2"),
+    ],
+)
+async def test_whatever_a_deployment_is_called_its_answers_can_be_sent(name, told):
+    config = Config(deployments={name: Deployment(base_url="x", model="scripted", serves=("m",))})
+    world = World(config, **{name: Scripted("하나")})
+    for more in ({}, {"stream": True}):
+        found = await gateway(world).chat(call(asked(**more)))
+        assert dict(found.headers)["x-holdfast-provider"] == told
+        assert all(value.isascii() for _, value in found.headers)
+        if found.stream is not None:
+            await found.stream.aclose()
 
 
 async def test_the_age_of_what_was_kept():
@@ -157,6 +178,23 @@ async def test_a_key_pays_and_sees_and_asks_no_more_than_it_may(keys):
     with pytest.raises(UnknownModel) as caught:
         await one.model(call(params={"model": "other"}, **allowed))
     assert "extractive" not in caught.value.hint
+
+
+@pytest.mark.parametrize(("own", "pays"), [("", ["을", "병"]), ("갑", ["갑"])])
+async def test_a_key_without_a_tenant_is_used_by_the_one_whom_the_door_has_identified(keys, own, pays):
+    world = World(DEPLOYED, a=Scripted("하나", "둘"), b=Scripted("x"))
+    one = gateway(world, keys, required=True)
+    _, secret = await keys.create(NewKey(name="나눠 쓰는 열쇠", tenant=own))
+    for identified in ("을", "병"):
+        ctx = detached(Event())
+        ctx.tenant = identified
+        token = enter(ctx)
+        try:
+            await one.chat(call(asked(), authorization=f"Bearer {secret}"))
+        finally:
+            leave(token)
+    paid = [row.tenant for row in world.rows]
+    assert paid == pays, "what is kept for one tenant is never another's"
 
 
 async def test_who_has_no_key_learns_nothing(keys):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -125,9 +126,10 @@ class Gateway:
         if key is not None:
             key.check_model(model)
             call.event.user_id = call.event.user_id or key.key.user
-            return key.payer(model)
-        ctx = current_ctx()
-        return Payer(tenant=ctx.tenant if ctx is not None else "", user=call.user_id, model=model)
+            payer = key.payer(model)
+            # A key that is nobody's in particular is used by whom the door has identified.
+            return payer if payer.tenant else msgspec.structs.replace(payer, tenant=_tenant())
+        return Payer(tenant=_tenant(), user=call.user_id, model=model)
 
     async def _key(self, call: Call) -> Admitted | None:
         """The virtual key that came along, found good; None where none is asked for and none came."""
@@ -146,7 +148,10 @@ class Gateway:
         found = [
             ("x-holdfast-cache", _CACHE.get(answered.source, "miss")),
             ("x-holdfast-attempts", str(answered.attempts)),
-            ("x-holdfast-provider", answered.deployment or answered.provider or "none"),
+            (
+                "x-holdfast-provider",
+                quote(answered.deployment or answered.provider or "none", safe=_PLAIN, errors="replace"),
+            ),
             ("x-holdfast-overhead-ms", f"{max(0.0, spent_s - answered.upstream_s) * 1e3:.3f}"),
         ]
         if answered.body:
@@ -158,6 +163,14 @@ class Gateway:
         return tuple(found)
 
 
+def _tenant() -> str:
+    """Whom the door has identified; empty for nobody."""
+    ctx = current_ctx()
+    return ctx.tenant if ctx is not None else ""
+
+
+_PLAIN = "!#$&'()*+,/:;=?@[] "
+"""What stands in a header as it is; of a deployment's name the rest, such as Korean, is percent-encoded."""
 _CACHE = {"cached": "hit", "stale": "stale", "semantic": "semantic", "coalesced": "coalesced"}
 
 

@@ -275,3 +275,28 @@ async def test_what_cannot_be_copied_now_is_copied_later(sqlite, clock):
     await copying.turn()
     _, again = copied(sqlite, clock)
     assert await again.restore() == 2
+
+
+async def test_a_use_that_the_database_refuses_keeps_no_other_from_being_copied(sql, clock):
+    budgets, copying = copied(sql, clock)
+    for user, tokens in (("가", 30), ("나", 10**19), ("다", 40)):
+        budgets.spend(Payer(user=user), tokens=tokens)
+    await copying.turn()
+    assert copying.dropped == 2, "of the user, and of everything"
+    used = {key: used for key, _, used in await SqlCopy(sql).read(clock.wall())}
+    assert used == {"user:day:tokens:가": 30, "user:day:tokens:다": 40}
+    budgets.spend(Payer(user="나"), tokens=5)
+    await copying.turn()
+    used = {key: used for key, _, used in await SqlCopy(sql).read(clock.wall())}
+    assert used["user:day:tokens:나"] == 5, "what comes later is copied again"
+
+
+async def test_a_database_that_goes_away_among_refusals_is_told_the_rest_later(sqlite, clock):
+    budgets, copying = copied(sqlite, clock)
+    for user, tokens in (("가", 10**19), ("나", 20)):
+        budgets.spend(Payer(user=user), tokens=tokens)
+    await sqlite.stop()
+    await copying.turn()
+    await sqlite.start()
+    await copying.turn()
+    assert {used for _, _, used in await SqlCopy(sqlite).read(clock.wall())} == {20}

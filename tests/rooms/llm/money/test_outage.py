@@ -198,3 +198,24 @@ async def test_a_database_that_goes_away_is_made_up_for_when_it_is_back(sqlite, 
     assert await other.reserve(KIM, tokens=600)
     for counts in processes:
         await counts.stop()
+
+
+async def test_a_settlement_that_the_database_refuses_does_not_stop_the_others(sql, clock):
+    counts = SharedCounts(SqlBudgets(sql, clock.wall, patience_s=30.0), clock, UTC, IdSource().span_id)
+    budgets = Budgets(Declared((MONTHLY,)), counts, NoMeter())
+    lee = Payer(user="이영희")
+    held, fine = await budgets.reserve(KIM, tokens=10), await budgets.reserve(lee, tokens=10)
+    held.settle(10**19)
+    fine.settle(900)
+    await until(lambda: not counts.owed)
+    assert counts.dropped == 1
+    with pytest.raises(BudgetExceeded):
+        await budgets.reserve(lee, tokens=101)
+    assert await budgets.reserve(KIM, tokens=10), "what was not taken is not known to be used"
+    budgets.spend(KIM, tokens=10**19)
+    budgets.spend(lee, tokens=100)
+    await until(lambda: not counts.owed)
+    assert counts.dropped == 2
+    with pytest.raises(BudgetExceeded):
+        await budgets.reserve(lee, tokens=1)
+    await counts.stop()

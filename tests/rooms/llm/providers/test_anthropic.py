@@ -149,3 +149,23 @@ async def test_a_client_that_leaves_stops_the_upstream():
         await chunks.aclose()
         await upstream.peers[0].gone.wait()
         await made.close()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"stop": 5},
+        {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": [1]},
+        {"tools": 5},
+        {"messages": [{"role": "assistant", "content": "안녕", "tool_calls": 5}]},
+    ],
+)
+async def test_what_cannot_be_translated_is_the_caller_s_fault_and_not_sent(odd):
+    async with Upstream(always(plain(json.dumps(MESSAGE).encode()))) as upstream:
+        made = provider(upstream)
+        for ask in (made.chat({**BODY, **odd}, "k"), gathered(made, {**BODY, **odd})):
+            with pytest.raises(ProviderFailed) as caught:
+                await ask
+            assert caught.value.kind is Kind.BAD_REQUEST
+        await made.close()
+    assert upstream.requests == []

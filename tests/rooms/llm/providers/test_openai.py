@@ -205,6 +205,8 @@ async def test_a_stream_with_a_damaged_chunk_never_passes_for_whole():
         (chunked(sse({"error": {"code": 429, "message": "x"}})), Kind.RATE_LIMITED, ""),
         (chunked(b'event: error\ndata: {"code":"content_filter"}\n\n'), Kind.CONTENT_FILTER, ""),
         (chunked(sse(WHOLE[0]), kind="text/html"), Kind.GARBLED, ""),
+        (chunked(sse({"choices": [{"index": 0, "delta": "파"}]}, *WHOLE)), Kind.GARBLED, ""),
+        (chunked(sse(WHOLE[0], {"choices": [{"delta": ["리"]}]}, *WHOLE[1:])), Kind.GARBLED, "파"),
         (plain(json.dumps(ANSWER).encode()), Kind.GARBLED, ""),
     ],
 )  # fmt: skip

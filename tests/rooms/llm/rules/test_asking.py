@@ -30,6 +30,9 @@ ASKED = {"messages": [{"role": "user", "content": "안녕"}]}
         {"temperature": None, "n": None, "tools": None, "stream_options": None},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
         {"messages": [{"role": "assistant", "content": None, "tool_calls": []}]},
+        {"stop": "끝"},
+        {"stop": ["끝", "END"]},
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}], "stop": None},
         {"tools": [{"type": "function"}], "response_format": {"type": "json_object"}, "unheard_of": 1},
     ],
 )
@@ -60,6 +63,12 @@ def test_a_prompt(more):
         ({"passages": "text"}, "passages"),
         ({"stream_options": True}, "stream_options"),
         ({"response_format": "json"}, "response_format"),
+        ({"stop": 5}, "stop"),
+        ({"stop": {}}, "stop"),
+        ({"stop": ["끝", 5]}, "stop"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "tool_calls": {"a": 1}}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "tool_calls": ["x"]}]}, "messages[0].tool_calls"),
     ],
 )
 def test_no_prompt_and_the_field_that_is_wrong(more, param):
@@ -129,6 +138,9 @@ def test_how_long_an_answer_may_be(body, most):
         ({"delta": {"tool_calls": [{"index": 0}]}}, True),
         ({"delta": {}, "finish_reason": "stop"}, True),
         ({}, False),
+        ({"delta": "말"}, False),
+        ({"delta": ["말"]}, False),
+        ({"delta": 5}, False),
     ],
 )
 def test_whether_a_chunk_says_anything(choice, says):

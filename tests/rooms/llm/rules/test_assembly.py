@@ -218,3 +218,11 @@ def test_an_answer_so_far_is_a_copy():
 
 def test_texts_that_come_whole_are_not_text_fields():
     assert "content" not in SET
+
+
+@pytest.mark.parametrize("odd", ["", "말", 5, {"a": 1}, True])
+def test_odd_tool_calls_do_not_break_those_that_follow(odd):
+    call = {"index": 0, "id": "c", "function": {"name": "날씨", "arguments": "{}"}}
+    chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": calls}}]} for calls in (odd, [call], odd, "")]
+    (choice,) = assemble(chunks)["choices"]
+    assert choice["message"]["tool_calls"] == [{key: call[key] for key in ("id", "function")}]

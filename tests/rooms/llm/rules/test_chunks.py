@@ -71,6 +71,26 @@ def test_a_damaged_chunk_is_no_noise_but_a_hole_in_the_answer(value):
     assert caught.value.kind is Kind.GARBLED
 
 
+ODD = ["text", ["x"], [], 5, True, *({"tool_calls": calls} for calls in ("", "f", 5, {}, ["f"], [None]))]
+
+
+@pytest.mark.parametrize("delta", ODD)
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_delta_that_nobody_can_read_is_a_hole_in_the_answer(delta, before):
+    chunks = OpenAIChunks()
+    for _ in range(before):
+        chunks.take(event({"id": "x", "choices": [{"index": 0, "delta": {"content": "안녕"}}]}))
+    with pytest.raises(ProviderFailed) as caught:
+        chunks.take(event({"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]}))
+    assert (caught.value.kind, caught.value.code) == (Kind.GARBLED, "damaged")
+    assert not chunks.finished
+
+
+@pytest.mark.parametrize("delta", [None, {}, {"tool_calls": None}, {"tool_calls": []}, {"tool_calls": [{}]}])
+def test_a_delta_that_says_little_is_one(delta):
+    assert OpenAIChunks().take(event({"id": "x", "choices": [{"delta": delta}]}))
+
+
 @pytest.mark.parametrize("value", [chunk(), chunk(usage={"total_tokens": 3}), {"usage": {}, "choices": None}])
 def test_a_chunk_without_choices_is_one(value):
     (found,) = OpenAIChunks().take(event(value))

@@ -1,6 +1,7 @@
 """Answers to questions that mean the same as one that was answered, where the settings ask for it."""
 
 import random
+from collections import OrderedDict
 
 from holdfast.ports.services import Meter
 from holdfast.rooms.llm.engine.semantic import SemanticStore
@@ -10,6 +11,7 @@ from holdfast.rooms.llm.rules.semantic import disagreement, facts
 from holdfast.rooms.llm.rules.settings import SemanticSettings
 
 _MOST_SAMPLED = 1_000
+"""Samples under way, at most. One whose request failed is never judged: the oldest makes room."""
 
 
 class Meaning:
@@ -22,7 +24,7 @@ class Meaning:
         self.store = SemanticStore(
             settings.most_entries, settings.most_bytes, settings.threshold, settings.sample, rng
         )
-        self._sampled: dict[str, str] = {}
+        self._sampled: OrderedDict[str, str] = OrderedDict()
         meter.watch(
             "holdfast_llm_semantic_false_hits_ratio",
             "Of the semantic hits that were asked anew, the share whose answer was another.",
@@ -35,8 +37,11 @@ class Meaning:
         hit = None if asked is None else self.store.find(_scope(request), asked)
         if hit is None or hit.key == key:
             return ""
-        if self.store.should_sample() and len(self._sampled) < _MOST_SAMPLED:
+        if self.store.should_sample():
             self._sampled[key] = hit.key
+            self._sampled.move_to_end(key)
+            if len(self._sampled) > _MOST_SAMPLED:
+                self._sampled.popitem(last=False)
             return ""
         return hit.key
 

@@ -74,7 +74,8 @@ class ClientModel:
 
 def _text_in(chunk: Body) -> str:
     for choice in chunk.get("choices") or ():
-        text = (choice.get("delta") or {}).get("content")
+        delta = choice.get("delta")
+        text = delta.get("content") if isinstance(delta, dict) else None
         if isinstance(text, str):
             return text
     return ""

@@ -46,8 +46,8 @@ class Owed:
             self._under_way = [self._queue.popleft() for _ in range(min(_AT_ONCE, len(self._queue)))]
         if not self._under_way and self._sums:
             places = list(self._sums)[:_AT_ONCE]
-            uses = tuple(self._sums.pop(place) for place in places)
-            self._under_way = [Settlement(self._new_id(), uses)]
+            # One each: a sum that the store refuses takes no other with it.
+            self._under_way = [Settlement(self._new_id(), (self._sums.pop(place),)) for place in places]
         return self._under_way
 
     def told(self) -> None:

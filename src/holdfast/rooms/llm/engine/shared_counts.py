@@ -195,30 +195,39 @@ class SharedCounts:
 
     async def _deliver(self) -> None:
         while batch := self._owed.batch():
+            taken: Sequence[Settlement] | None = batch
             try:
                 await self._store.settle(batch, self._seed)
             except Unavailable:
                 return
-            except SharedRefused:
-                if not await self._one_by_one(batch):
-                    return
+            except Exception:  # noqa: BLE001 - whichever it refuses, and why, is found one by one
+                taken = await self._one_by_one(batch)
+            if taken is None:
+                return
             self._owed.told()
-            self._heard(batch)
+            self._heard(taken)
         if self._store.is_up:  # all is told: what was decided alone is part of what the store knows
             self.is_away = False
             self._local.clear()
 
-    async def _one_by_one(self, batch: Sequence[Settlement]) -> bool:
-        """One that the store refuses (a poisoned key) must not hold up the rest. False: it is away."""
+    async def _one_by_one(self, batch: Sequence[Settlement]) -> list[Settlement] | None:
+        """One that the store refuses (a poisoned key, a number beyond 64 bit) must not hold up the rest.
+
+        Those that it took; None: it is away.
+        """
+        taken, refused = [], 0
         for settlement in batch:
             try:
                 await self._store.settle([settlement], self._seed)
-            except SharedRefused as error:
-                self.dropped += 1
-                logger.warning("the shared store refused a settlement of a budget: %s", error)
             except Unavailable:
-                return False
-        return True
+                return None
+            except Exception as error:  # noqa: BLE001 - refused for whatever reason, it would be again
+                refused += 1
+                logger.warning("the shared store refused a settlement of a budget: %s", error)
+            else:
+                taken.append(settlement)
+        self.dropped += refused
+        return taken
 
     # -- without it ----------------------------------------------------------------------------------
 

@@ -32,15 +32,15 @@ class AnthropicProvider:
 
     async def chat(self, body: Body, key: str) -> Body:
         """A whole `chat.completion`, translated."""
-        asked = request(body, self.options.max_tokens)
+        asked, in_tool = self._asked(body)
         found = await self._endpoint.whole("/messages", asked, key)
-        return completion(found, int(self._clock.wall()), in_format_tool(body))
+        return completion(found, int(self._clock.wall()), in_tool)
 
     async def stream(self, body: Body, key: str) -> AsyncGenerator[Body, None]:
         """`chat.completion.chunk`s, translated; the usage in a last one."""
-        asked = {**request(body, self.options.max_tokens), "stream": True}
-        chunks = AnthropicChunks(int(self._clock.wall()), in_format_tool(body))
-        streamed = self._endpoint.stream("/messages", asked, key, chunks)
+        asked, in_tool = self._asked(body)
+        chunks = AnthropicChunks(int(self._clock.wall()), in_tool)
+        streamed = self._endpoint.stream("/messages", {**asked, "stream": True}, key, chunks)
         try:
             async for chunk in streamed:
                 yield chunk
@@ -54,6 +54,18 @@ class AnthropicProvider:
     async def close(self) -> None:
         """Close the transport."""
         await self._endpoint.transport.close()
+
+    def _asked(self, body: Body) -> tuple[Body, bool]:
+        """The request, translated, and whether the answer comes through a tool. Raises ProviderFailed.
+
+        The shape of what a caller sends is ours to judge only in part. What the translation stumbles over is
+        the caller's fault, and must not be held against the deployment.
+        """
+        try:
+            return request(body, self.options.max_tokens), in_format_tool(body)
+        except (TypeError, AttributeError, ValueError, KeyError) as error:
+            said = f"the request cannot be put in Anthropic's words: {error}"
+            raise ProviderFailed(Kind.BAD_REQUEST, said[:200]) from error
 
     def _fields(self, key: str) -> Fields:
         fields = [

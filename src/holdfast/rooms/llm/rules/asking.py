@@ -58,17 +58,7 @@ def check_body(body: Body) -> None:
     if not isinstance(messages, list) or not messages:
         raise NotAPrompt("`messages` is missing or empty", hint="send a list of messages", param="messages")
     for at, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise NotAPrompt(
-                f"messages[{at}] has no role", hint="each message is an object with role and content",
-                param=f"messages[{at}].role",
-            )  # fmt: skip
-        content = message.get("content")
-        if content is not None and not isinstance(content, str | list):
-            raise NotAPrompt(
-                f"messages[{at}].content is neither text nor a list of parts", hint="send text",
-                param=f"messages[{at}].content",
-            )  # fmt: skip
+        _check_message(at, message)
     for name, most in (("temperature", 2), ("top_p", 1)):
         value = body.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -77,6 +67,29 @@ def check_body(body: Body) -> None:
             raise NotAPrompt(f"`{name}` is {value}", hint=f"send 0 to {most}", param=name)
     _check_counts(body)
     _check_shapes(body)
+
+
+def _check_message(at: int, message: Any) -> None:
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise NotAPrompt(
+            f"messages[{at}] has no role", hint="each message is an object with role and content",
+            param=f"messages[{at}].role",
+        )  # fmt: skip
+    content, calls = message.get("content"), message.get("tool_calls")
+    if content is not None and not isinstance(content, str | list):
+        raise NotAPrompt(
+            f"messages[{at}].content is neither text nor a list of parts", hint="send text",
+            param=f"messages[{at}].content",
+        )  # fmt: skip
+    if calls is not None and not _is_list_of(dict, calls):
+        raise NotAPrompt(
+            f"messages[{at}].tool_calls is no list of objects", hint="send the calls as the model gave them",
+            param=f"messages[{at}].tool_calls",
+        )  # fmt: skip
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, kind) for each in value)
 
 
 def check_input(body: Body) -> None:
@@ -112,6 +125,9 @@ def _check_shapes(body: Body) -> None:
     for name in ("stream_options", "response_format"):
         if body.get(name) is not None and not isinstance(body[name], dict):
             raise NotAPrompt(f"`{name}` is no object", hint="send an object, or leave it out", param=name)
+    stop = body.get("stop")
+    if stop is not None and not isinstance(stop, str) and not _is_list_of(str, stop):
+        raise NotAPrompt("`stop` is neither text nor a list of texts", hint="send texts", param="stop")
 
 
 def most_tokens(body: Body, otherwise: int) -> int:
@@ -145,8 +161,8 @@ def has_content(chunk: Body) -> bool:
     for choice in chunk.get("choices") or ():
         if choice.get("finish_reason"):
             return True
-        delta = choice.get("delta") or {}
-        if any(value for name, value in delta.items() if name != "role"):
+        delta = choice.get("delta")
+        if isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
             return True
     return False
 

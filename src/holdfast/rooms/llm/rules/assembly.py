@@ -105,8 +105,10 @@ def assemble(chunks: Iterable[Json]) -> Json:
 def _merge(known: Json, delta: Json) -> None:
     for name, value in delta.items():
         old = known.get(name)
+        if name == "tool_calls" and value is not None and not isinstance(value, list):
+            continue
         if name == "tool_calls" and value:
-            known[name] = _calls(old or [], value)
+            known[name] = _calls(old if isinstance(old, list) else [], value)
         elif old is None:
             if value is not None or name not in known:
                 known[name] = _taken(value, name)
@@ -150,15 +152,16 @@ def _at(item: Any) -> Any:
     return item.get("index") if isinstance(item, dict) else None
 
 
-def _calls(old: list[Any], new: Any) -> list[Any]:
+def _calls(old: list[Any], new: list[Any]) -> list[Any]:
     """Tool calls continue by index. Another id under a known index is another call: some providers number
     every call 0; a piece with neither continues the last.
     """
-    for item in new if isinstance(new, list) else ():
+    for item in new:
         if not isinstance(item, dict):
             continue
         index, name = item.get("index"), item.get("id")
-        open_ = next((one for one in reversed(old) if index is None or one.get("index") == index), None)
+        known = (one for one in reversed(old) if isinstance(one, dict))
+        open_ = next((one for one in known if index is None or one.get("index") == index), None)
         if open_ is None or (name and open_.get("id") and open_["id"] != name):
             old.append(_taken(item))
         else:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from holdfast.rooms.llm.rules.bodies import decoded
-from holdfast.rooms.llm.rules.replies import garbled
+from holdfast.rooms.llm.rules.replies import are_calls, garbled
 from holdfast.rooms.llm.rules.sse import Event
 
 DONE = b"[DONE]"
@@ -49,7 +49,10 @@ class OpenAIChunks:
         return None if chunk is None or event.name == "message" else ()
 
     def count(self, chunk: dict[str, Any]) -> bool:
-        """Whether this object is a chunk; if so, its choices are counted."""
+        """Whether this object is a chunk; if so, its choices are counted.
+
+        Raises ProviderFailed(GARBLED) for a chunk with a delta of a shape that nobody can read.
+        """
         choices = chunk.get("choices")
         if choices is None:
             choices = []
@@ -59,6 +62,8 @@ class OpenAIChunks:
             isinstance(choice, dict) and isinstance(choice.get("index", 0), int) for choice in choices
         ):
             return False
+        if not all(is_said(choice.get("delta")) for choice in choices):
+            raise garbled("a choice of a chunk is damaged: what it said is lost", code="damaged")
         self.begun = True
         for choice in choices:
             index = choice.get("index", 0)
@@ -66,6 +71,11 @@ class OpenAIChunks:
             if choice.get("finish_reason"):
                 self._ended.add(index)
         return True
+
+
+def is_said(delta: object) -> bool:
+    """Whether a delta can be read: null or an object, whose tool calls are null or a list of objects."""
+    return delta is None or (isinstance(delta, dict) and are_calls(delta.get("tool_calls")))
 
 
 def read(event: Event) -> dict[str, Any] | None:

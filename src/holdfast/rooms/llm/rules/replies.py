@@ -62,9 +62,16 @@ def whole_chat(answer: Body) -> Body:
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             raise garbled("a choice has no message", code="no_message")
+        if not are_calls(choice["message"].get("tool_calls")):
+            raise garbled("the tool calls of a choice are no list of objects", code="tool_calls")
         if not choice.get("finish_reason"):
             raise ProviderFailed(Kind.CUT, "a choice has no finish_reason", status=200)
     return answer
+
+
+def are_calls(value: object) -> bool:
+    """Whether it can stand for tool calls: a list of objects, or null."""
+    return value is None or (isinstance(value, list) and all(isinstance(call, dict) for call in value))
 
 
 def inputs_of(body: Mapping[str, Any]) -> int:

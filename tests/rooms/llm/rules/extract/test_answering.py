@@ -91,3 +91,9 @@ def test_a_schema_that_quotes_cannot_fill(response_format, missing):
 def test_our_own_phrases_are_never_quoted():
     assert all(unquotable(phrase) for phrase in OURS)
     assert all(unquotable(part) for phrase in OURS for part in phrase.split(". "))
+
+
+@pytest.mark.parametrize("odd", [{}, ["answer"], None, 5, {"answer": 1}])
+def test_an_odd_field_of_a_schema_is_one_that_cannot_be_filled(odd):
+    asked = {"type": "json_schema", "json_schema": {"schema": {"required": ["answer", odd]}}}
+    assert unmet(asked) == (str(odd),)

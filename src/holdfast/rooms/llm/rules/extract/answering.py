@@ -78,7 +78,7 @@ def unmet(response_format: Any) -> tuple[str, ...]:
     schema = _schema(response_format)
     required = schema.get("required")
     return (
-        tuple(sorted(str(name) for name in required if name not in FIELDS))
+        tuple(sorted(name for each in required if (name := str(each)) not in FIELDS))
         if isinstance(required, list)
         else ()
     )
