@@ -15,7 +15,7 @@ SHUTDOWN = "shutdown"
 async def while_listened(ctx: Ctx, receive: Callable[[], Awaitable[Any]], work: Awaitable[None]) -> None:
     """`await work`; when the client leaves first, cancel it and return as soon as it has ended.
 
-    The request's body must have been read: from then on all that a server has to say is that it is over.
+    A body that has not been read is passed over: behind it all that a server has to say is that it is over.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -24,10 +24,13 @@ async def while_listened(ctx: Ctx, receive: Callable[[], Awaitable[Any]], work: 
 
     async def listen() -> None:
         nonlocal left
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        message = await receive()
+        while message.get("more_body"):
+            message = await receive()
+        if message["type"] == "http.request":
+            message = await receive()  # that was the end of a body that nobody reads
         # Servers say the same when the answer is whole; the record knows which it was.
-        if ctx.event.ended == LEFT:
+        if message["type"] == "http.disconnect" and ctx.event.ended == LEFT:
             left = True
             task.cancel()
 
