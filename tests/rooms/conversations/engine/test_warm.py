@@ -61,6 +61,30 @@ def test_copies_have_the_window_of_a_read_and_are_bounded():
     assert len(warm) == 1
 
 
+def test_after_attempts_in_vain_fewer_copies_are_tried():
+    warm, passed = Warm(), []
+    warm.put(kept("a"), *turn(1, "a"))
+    for _ in range(8):
+        warm.tried("a", held=False)
+        passed.append(sum(not warm.is_worth_trying() for _ in range(100)))
+    assert passed == [2, 4, 8, 16, 32, 64, 64, 64]
+    assert warm.get("a") is None
+    warm.tried("a", held=True)
+    assert warm.is_worth_trying()
+    warm.tried("a", held=False)
+    assert [warm.is_worth_trying() for _ in range(4)] == [False, False, True, True]
+
+
+async def test_processes_in_strict_alternation_read_instead_of_trying(make_on_both):
+    worlds = [make_on_both(Echo("")), make_on_both(Echo(""))]
+    conversation = await worlds[0].start()
+    claims = [calls(world, "claim") for world in worlds]
+    for n in range(40):
+        await worlds[n % 2].say(conversation, f"my number is {n}")
+    assert [len(made) for made in claims] == [24, 24], "twenty turns, four attempts in vain"
+    assert len(await worlds[0].rows(conversation)) == 80
+
+
 async def test_a_turn_on_top_of_another_reads_nothing(make_on_both):
     world = make_on_both(Echo("네 "), summarise_every=0)
     conversation = await world.start("mina")

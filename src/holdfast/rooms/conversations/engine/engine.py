@@ -179,13 +179,11 @@ class Conversations:
             return None
         persona, repeat = self._checked(kept, text, key)
         is_full = kept.seq + 2 > self.config.length_limit(persona)
-        if is_full or self.runs.is_going(name, kept.seq + 2):
+        if is_full or self.runs.is_going(name, kept.seq + 2) or not self.warm.is_worth_trying():
             return None
         claimed, make = await self._try_claim(kept, persona, text, repeat, kept.version)
-        if not claimed:
-            self.warm.forget((name,))
-            return None
-        return make(ended), True
+        self.warm.tried(name, held=bool(claimed))
+        return (make(ended), True) if claimed else None
 
     async def _in_turn(self, caller: str, name: str, text: str, key: str) -> Run:
         """Wait for the turn in this process, then for other processes, within one time.
@@ -378,7 +376,7 @@ class Conversations:
             await asyncio.wait(self.answering.tasks, timeout=STOP_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
-                await self.folding.flush()
+                await self.folding.stop()
 
 
 def _nothing() -> None:

@@ -120,6 +120,12 @@ class Folding:
         if self._is_due(now.state, state):
             self._summarise_later(kept.id)
 
+    async def stop(self) -> None:
+        """Store what waits to be stored, and wait for what is being stored."""
+        if self._flushing is not None:
+            await asyncio.wait((self._flushing,))
+        await self.flush()
+
     async def flush(self) -> None:
         """Store every state that waits to be stored."""
         if self._timer is not None:

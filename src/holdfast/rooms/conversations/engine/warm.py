@@ -3,6 +3,9 @@
 A copy may be out of date: another process may have answered, rewritten the summary or erased everything. So
 it decides nothing. The claim that is made with it names the number and the version of the state that it goes
 by, and where either is another one, nothing is added and the conversation is read.
+
+An attempt in vain costs about what a hit saves. Where processes take turns in one conversation, most copies
+are outdated: after attempts in vain, ever more turns are read at once before the next is tried.
 """
 
 from collections import OrderedDict
@@ -17,6 +20,8 @@ from holdfast.rooms.conversations.store.store import Kept
 MOST = 1_024
 MOST_CHARS = 4_194_304
 """Of all copies together, their texts and terms."""
+MOST_PASSED_OVER = 64
+"""Copies that are not tried after many in vain, until one is tried again."""
 
 
 class Warm:
@@ -27,6 +32,24 @@ class Warm:
         self._most_chars = most_chars
         self._kept: OrderedDict[str, tuple[Kept, int]] = OrderedDict()
         self._chars = 0
+        self._in_vain = 0
+        self._passed_over = 0
+
+    def is_worth_trying(self) -> bool:
+        """Whether the next copy is to be tried, as things went lately."""
+        if not self._passed_over:
+            return True
+        self._passed_over -= 1
+        return False
+
+    def tried(self, conversation_id: str, *, held: bool) -> None:
+        """What trying a copy came to; one that was outdated is dropped."""
+        if held:
+            self._in_vain = 0
+            return
+        self.forget((conversation_id,))
+        self._in_vain += 1
+        self._passed_over = min(1 << self._in_vain, MOST_PASSED_OVER)
 
     def get(self, conversation_id: str) -> Kept | None:
         """The conversation as it was when this process last ended a turn in it."""
