@@ -62,7 +62,7 @@ class Config(msgspec.Struct, frozen=True):
     ] = 0.12
     recall_memory_chars: Annotated[
         int,
-        Meta(ge=0, description="characters of messages and their words kept in memory for recall, all conversations"),
+        Meta(ge=0, description="characters of messages and their words kept in memory for recall"),
     ] = 8_388_608
     summarise_every: Annotated[
         int,
