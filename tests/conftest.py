@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import PostgresServer, running
 from tests.shared_fixtures import own_redis as own_redis
@@ -18,6 +19,10 @@ from tests.shared_fixtures import redis_cluster as redis_cluster
 from tests.shared_fixtures import redis_database as redis_database
 from tests.shared_fixtures import redis_sentinel as redis_sentinel
 from tests.shared_fixtures import redis_url as redis_url
+
+# A time limit on an example would judge the machine, which may be busy.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _numbers = count()
 
