@@ -133,3 +133,21 @@ async def test_stopping_ends_what_was_asked_before_and_refuses_the_rest(lane: La
     with pytest.raises(Unavailable):
         await lane.call(thread_name, 10)
     assert "the-lane" not in [thread.name for thread in threading.enumerate()]
+
+
+async def test_a_call_in_the_moment_of_the_end_is_refused_and_does_not_wait_for_ever() -> None:
+    lane = Lane("ending-lane", connect)
+    await lane.start()
+    asked: list[asyncio.Task[str]] = []
+    ended = lane._ended
+    assert ended is not None
+    # Its thread is told to live on, as it does for a moment after it has said that it has ended.
+    alive, lane._thread = lane._thread, threading.current_thread()
+    ended.add_done_callback(lambda _: asked.append(asyncio.create_task(lane.call(thread_name, 5))))
+    lane._jobs.put(None)
+    await ended
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="closed"):
+        await asked[0]
+    lane._thread = alive
+    await lane.stop()

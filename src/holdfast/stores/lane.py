@@ -111,7 +111,8 @@ class Lane:
         return self._current is not None and self._current.abandoned
 
     def _submit(self, work: Callable[[sqlite3.Connection], T]) -> "Job[T]":
-        if self._thread is None or not self._thread.is_alive():
+        # Once it has ended nobody takes what is put behind the last job, while the thread may still be alive.
+        if self._thread is None or not self._thread.is_alive() or self._ended is None or self._ended.done():
             raise Unavailable("the database is closed", hint="start() it first", retry_after_s=1.0)
         job = Job(work, asyncio.get_running_loop().create_future())
         self._jobs.put(job)

@@ -121,6 +121,7 @@ async def test_erasing_ends_the_answers_on_their_way(sqlite):
     await room.engine.model.closed.wait()
     await until(lambda: run.ended is not None)
     assert await room.engine.store.messages(kept.id, 0, 9) == []
+    await room.stop()
 
 
 def test_settings_of_personas():
