@@ -126,11 +126,14 @@ async def test_an_answer_of_another_version_is_as_good_as_none():
     assert text_of((await world.client.whole(request(), CHAT)).body) == "둘"
 
 
-async def test_what_came_back_from_another_process_is_read():
+async def test_what_is_kept_travels_as_bytes_and_what_cannot_be_read_is_asked_anew():
     world = World(a=Scripted("하나", "둘"))
     await world.client.whole(request(), CHAT)
-    world.cache.kept = {name: msgspec.to_builtins(kept) for name, kept in world.cache.kept.items()}
+    assert [type(kept) for kept in world.cache.kept.values()] == [bytes]
     assert (await world.client.whole(request(), CHAT)).source == "cached"
+    for poison in (b"{", b'{"at": "gestern"}', {"at": 1}):
+        world.cache.kept = dict.fromkeys(world.cache.kept, poison)
+        assert (await world.client.whole(request(), CHAT)).source == "fresh"
 
 
 async def test_an_old_answer_is_served_while_a_new_one_is_made_behind_the_callers_back():

@@ -60,11 +60,12 @@ class Accounts:
 
     async def open(self, request: Request) -> "Account":
         """Reserve what the call may cost; raises BudgetExceeded."""
-        estimate = self.calibrated(request.model, prompt_tokens(request.body))
+        counted = prompt_tokens(request.body)
+        estimate = self.calibrated(request.model, counted)
         wanted = Tokens(estimate, most_tokens(request.body, _ANSWER_TOKENS))
         price = self.prices.of(request.model)
         held = await self._budgets.reserve(request.payer, tokens=wanted.total, cost=price_of(price, wanted))
-        return Account(self, request, held, estimate)
+        return Account(self, request, held, estimate, counted)
 
     def probed(
         self, path: Path, body: Body, began: float, answer: Body | None, error: BaseException | None
@@ -73,7 +74,8 @@ class Accounts:
         made = Attempt(path, 1, began)
         made.failed = error
         request = Request(body=body, model=path.upstream, purpose="probe")
-        Account(self, request, Reservation(None, None), prompt_tokens(body)).probed(made, answer)
+        counted = prompt_tokens(body)
+        Account(self, request, Reservation(None, None), counted, counted).probed(made, answer)
 
     def free(self, request: Request, answered: Answered) -> None:
         """An answer that cost nothing: kept, shared, or a stand-in. One that was simply kept has no row."""
@@ -152,13 +154,17 @@ class Accounts:
 class Account:
     """One call's account: told of each attempt, then settled or abandoned; both give the reservation back."""
 
-    __slots__ = ("_accounts", "_estimate", "_held", "_lost", "_request", "attempts")
+    __slots__ = ("_accounts", "_counted", "_estimate", "_held", "_lost", "_request", "attempts")
 
-    def __init__(self, accounts: Accounts, request: Request, held: Reservation, estimate: int) -> None:
+    def __init__(
+        self, accounts: Accounts, request: Request, held: Reservation, estimate: int, counted: int
+    ) -> None:
         self._accounts = accounts
         self._request = request
         self._held = held
         self._estimate = estimate
+        self._counted = counted
+        """The same before what was learned of the model."""
         self._lost = (0, 0)
         """Tokens and nano-dollars of attempts that failed and may have been charged all the same."""
         self.attempts = 0
@@ -198,7 +204,7 @@ class Account:
         self._held.settle(self._lost[0], self._lost[1])
         accounts, request = self._accounts, self._request
         if not estimated:
-            accounts.learn(request.model, prompt_tokens(request.body), tokens.input)
+            accounts.learn(request.model, self._counted, tokens.input)
         accounts.figures.answer(request.model, "fresh")
         accounts.figures.took(made.path, made.seconds, first=told is not None, trace_id=request.trace_id)
         found = told if told is not None else Answered(source="fresh")

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.codec import encode_json
 from holdfast.ports.cache import Cache
 from holdfast.rooms.llm.rules.asking import Answered, Request
 from holdfast.rooms.llm.rules.settings import CacheSettings
@@ -18,6 +19,9 @@ class Kept(msgspec.Struct):
 
     at: float
     answered: Answered
+
+
+_decode = msgspec.json.Decoder(Kept).decode
 
 
 class Answers:
@@ -38,11 +42,11 @@ class Answers:
     async def find(self, key: str) -> Kept | None:
         """What is kept of it, however old."""
         found: Any = await self._cache.get(f"llm:{key}", kind=KIND)
-        if found is None:
+        if not isinstance(found, bytes):
             return None
         try:
-            return found if isinstance(found, Kept) else msgspec.convert(found, Kept)
-        except msgspec.ValidationError:
+            return _decode(found)
+        except msgspec.MsgspecError:
             return None  # written by another version: as good as absent
 
     def freshness(self, kept: Kept, purpose: str) -> str:
@@ -72,4 +76,5 @@ class Answers:
     async def keep(self, key: str, request: Request, answered: Answered) -> None:
         kept = Kept(self._wall(), answered)
         tags = (f"llm:tenant:{request.payer.tenant}", f"llm:model:{request.model}")
-        await self._cache.set(f"llm:{key}", kept, kind=KIND, ttl_s=self._keep_s, tags=tags)
+        # As bytes: kept as a value, it would be decoded once more here and shared by all who read it.
+        await self._cache.set(f"llm:{key}", encode_json(kept), kind=KIND, ttl_s=self._keep_s, tags=tags)

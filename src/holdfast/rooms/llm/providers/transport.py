@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 512
     idle_s: float = 20.0
     """How long an unused connection is kept: shorter than servers keep theirs, so that none is found dead."""
-    max_idle: int = 128
+    max_idle: int = 512
     resolve_s: float = 30.0
     """How long the addresses of a name are believed."""
     max_head_bytes: int = 64 * 1024
