@@ -106,10 +106,10 @@ def _limits(ground: Ground) -> Room:
 
 
 def _llm(ground: Ground) -> Room:
+    _require("llm", "httptools")
     from holdfast.rooms.llm.room import Config, LlmRoom
     from holdfast.rooms.llm.rules.virtual_keys import PREFIX
 
-    _require("llm", "httptools")
     room = LlmRoom(
         ground.settings.section("llm", Config),
         clock=ground.clock,

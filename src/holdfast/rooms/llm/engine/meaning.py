@@ -6,8 +6,7 @@ from collections import OrderedDict
 from holdfast.ports.services import Meter
 from holdfast.rooms.llm.engine.semantic import SemanticStore
 from holdfast.rooms.llm.rules.asking import Body, Request, text_of
-from holdfast.rooms.llm.rules.keys import request_key
-from holdfast.rooms.llm.rules.semantic import disagreement, facts
+from holdfast.rooms.llm.rules.semantic import disagreement, facts, scope_and_question
 from holdfast.rooms.llm.rules.settings import SemanticSettings
 
 _MOST_SAMPLED = 1_000
@@ -33,8 +32,8 @@ class Meaning:
 
     def find(self, request: Request, key: str) -> str:
         """The key of the answer to a question that means the same; empty when there is none to be used."""
-        asked = _last_question(request.body)
-        hit = None if asked is None else self.store.find(_scope(request), asked)
+        asked = _scope_and_question(request)
+        hit = None if asked is None else self.store.find(*asked)
         if hit is None or hit.key == key:
             return ""
         if self.store.should_sample():
@@ -47,10 +46,10 @@ class Meaning:
 
     def add(self, request: Request, key: str) -> str:
         """This question was answered under `key`; the key of the answer to compare it with, for a sample."""
-        asked = _last_question(request.body)
+        asked = _scope_and_question(request)
         other = self._sampled.pop(key, "")
         if asked is not None and not other:
-            self.store.add(_scope(request), asked, key)
+            self.store.add(*asked, key)
         return other
 
     def judge(self, other: str, answer: Body, known: Body) -> None:
@@ -61,14 +60,7 @@ class Meaning:
             self.store.evict(other)
 
 
-def _last_question(body: Body) -> str | None:
-    """The text of the last message, where that is a user's and nothing but text."""
-    last = body["messages"][-1]
-    content = last.get("content")
-    return content if last.get("role") == "user" and isinstance(content, str) else None
-
-
-def _scope(request: Request) -> str:
-    """All of the request but its last question, as one key."""
-    before = {**request.body, "model": request.model, "messages": request.body["messages"][:-1]}
-    return request_key(before, request.payer.tenant, request.template)
+def _scope_and_question(request: Request) -> tuple[str, str] | None:
+    """What must be equal, and what may be said otherwise; None where no other answer may serve."""
+    body = {**request.body, "model": request.model}
+    return scope_and_question(body, request.payer.tenant, request.template)
