@@ -6,7 +6,6 @@ from math import inf
 from typing import TypeVar
 
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.context import current_ctx
 from holdfast.kernel.errors import Problem
 from holdfast.kernel.guard import Budget, Retry
 from holdfast.kernel.guard.breaker import CLOSED, COOLING, HALF_OPEN, OPEN
@@ -143,8 +142,7 @@ class Tries:
         step = next_step(self._look(), failed, self._retry, self._chance(), limits.left_s())
         if step.retry and not self._budget.take(self._clock.monotonic()):
             return NOTHING
-        ctx = current_ctx()
-        return NOTHING if ctx is not None and ctx.has_left else step
+        return step
 
     def _look(self) -> list[Standing]:
         """Every candidate, with how long its breaker holds it back from now.
