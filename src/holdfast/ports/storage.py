@@ -52,3 +52,15 @@ class Sql(Protocol):
     def state(self) -> Mapping[str, Any]:
         """Driver, pool size, checked out, waiting, opened in total: for health and metrics."""
         ...
+
+
+Step = tuple["ClauseElement", Sequence[Parameters]]
+"""A statement and the rows it is run with, once each."""
+
+
+class Together(Protocol):
+    """Several statements at the price of one; both drivers of Sql have it."""
+
+    async def together(self, steps: Sequence[Step]) -> list[list[Row]]:
+        """All steps in one transaction and one trip; of each step what its RETURNING gave, over all its rows."""
+        ...
