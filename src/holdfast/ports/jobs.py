@@ -29,7 +29,7 @@ class Run(Protocol):
         ...
 
     def progress(self, share: float, message: str = "") -> None:
-        """How far it is, 0 to 1. Never blocks; at most one in 100 ms is kept, the first and the last always."""
+        """How far it is, 0 to 1. Never blocks; one in 100 ms is kept, the first and the last always."""
         ...
 
     async def step(self, name: str, work: Callable[[], Awaitable[T]], kind: type[T] | None = None) -> T:
@@ -65,7 +65,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 600.0
     """Longest one attempt may take."""
     unique: str = ""
-    """While one with this key waits or runs, enqueueing gives that one: `doc:{doc_id}`, of the payload's fields."""
+    """`doc:{doc_id}`, of the payload's fields: while one of this key waits or runs, enqueueing gives that one."""
     version: int = 1
     """Of the payload's shape."""
     upgrades: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -80,7 +80,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """What an error kind allows: `delays_s[n]` is the pause before retry n + 1; none: it is never tried again."""
+    """What an error kind allows: `delays_s[n]` is the pause before retry n + 1; none: never again."""
 
     delays_s: tuple[float, ...] = ()
     heeds_retry_after: bool = True
@@ -101,6 +101,9 @@ class Enqueue(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     """An idempotency key: one payload under it a day; another one under the same key is a Conflict."""
     queue: str = ""
+
+
+AS_DECLARED = Enqueue()
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -155,11 +158,11 @@ class JobEvent(msgspec.Struct, frozen=True):
 ENDS = frozenset({"succeeded", "failed", "cancelled"})
 
 
-class JobCancelled(Exception):  # noqa: N818 - it is no error: the job does as it is told
+class JobCancelled(Exception):
     """The job is to stop. Let it pass."""
 
 
-class JobFailed(Exception):  # noqa: N818 - field's word
+class JobFailed(Exception):
     """Raise it in a job to say what kind of failure it is: `raise JobFailed("quota", "no pages left")`."""
 
     def __init__(self, kind: str, detail: str = "", *, retry_after_s: float | None = None) -> None:
@@ -175,7 +178,7 @@ class Jobs(Protocol):
         """Make a kind of job known; the same name twice is Misconfigured. Before the start."""
         ...
 
-    async def enqueue(self, name: str, payload: Any, how: Enqueue = Enqueue()) -> Enqueued:
+    async def enqueue(self, name: str, payload: Any, how: Enqueue = AS_DECLARED) -> Enqueued:
         """Durable when this returns. Raises BadInput for a payload that is not of the job's type."""
         ...
 
@@ -186,7 +189,7 @@ class Jobs(Protocol):
         ...
 
     def events(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
-        """What happened after event `after`, then what happens, until it ends. NotFound for an unknown job."""
+        """What happened after event `after`, then what happens, until it ends; NotFound for no job."""
         ...
 
     def every(self, schedule: str, cron: str, name: str, payload: Any, *, zone: str = "UTC") -> None:

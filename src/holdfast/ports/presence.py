@@ -1,4 +1,4 @@
-"""Who is alive, and who has news: locks that the kernel frees at death, and bells that other processes hear."""
+"""Who is alive, and who has news: locks that the kernel frees at death, bells that processes hear."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -12,7 +12,7 @@ class Presence(Protocol):
         ...
 
     async def free(self, names: Sequence[str]) -> list[str]:
-        """Those of `names` that nobody holds: their holders are dead. One that cannot be asked is not among them."""
+        """Those of `names` that nobody holds: their holders are dead. What cannot be told is not among them."""
         ...
 
     async def close(self) -> None:

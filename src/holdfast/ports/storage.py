@@ -62,5 +62,5 @@ class Together(Protocol):
     """Several statements at the price of one; both drivers of Sql have it."""
 
     async def together(self, steps: Sequence[Step]) -> list[list[Row]]:
-        """All steps in one transaction and one trip; of each step what its RETURNING gave, over all its rows."""
+        """All steps in one transaction and one trip; of each what its RETURNING gave, over all its rows."""
         ...
