@@ -65,7 +65,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 600.0
     """Longest one attempt may take."""
     unique: str = ""
-    """`doc:{doc_id}`, of the payload's fields: while one of this key waits or runs, enqueueing gives that one."""
+    """`doc:{doc_id}`, of its fields: while one of this key waits or runs, enqueueing gives that one."""
     version: int = 1
     """Of the payload's shape."""
     upgrades: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}

@@ -12,7 +12,7 @@ class Presence(Protocol):
         ...
 
     async def free(self, names: Sequence[str]) -> list[str]:
-        """Those of `names` that nobody holds: their holders are dead. What cannot be told is not among them."""
+        """Those of `names` that nobody holds: their holders are dead. One that cannot tell is left out."""
         ...
 
     async def close(self) -> None:
