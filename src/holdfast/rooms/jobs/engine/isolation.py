@@ -132,7 +132,7 @@ class Isolated:
                 return end.get("value")
             raise ChildFailed(_told(end))
         finally:
-            _kill(process)
+            _kill_group(process)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):  # a grandchild that left the group may hold the pipe
                     await printed
@@ -214,7 +214,11 @@ def _death(code: int, memory_bytes: int) -> Told:
     if memory_bytes and code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         detail = f"the process was killed; its limit is {memory_bytes} bytes"
         return Told(kind="out_of_memory", detail=detail)
-    how = f"by {signal.Signals(-code).name}" if code < 0 and -code in set(signal.Signals) else f"with code {code}"
+    how = (
+        f"by {signal.Signals(-code).name}"
+        if code < 0 and -code in set(signal.Signals)
+        else f"with code {code}"
+    )
     return Told(kind="unknown", detail=f"the process ended {how} and told nothing")
 
 
@@ -224,15 +228,16 @@ def _told(end: dict[str, Any]) -> Told:
     return msgspec.convert({**known, "kind": kind}, Told)
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+def _kill_group(process: asyncio.subprocess.Process) -> None:
+    """Kill the process and whatever it has started, also when it has ended itself."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _put_down(process: asyncio.subprocess.Process) -> None:
     """Kill what is left of it and wait for it, through any cancellation: no zombie, no orphan."""
-    _kill(process)
+    if process.returncode is None:
+        _kill_group(process)
     waiting = asyncio.ensure_future(process.wait())
     cancelled: asyncio.CancelledError | None = None
     while not waiting.done():
