@@ -122,8 +122,10 @@ class Reading:
         """The newest first; an unknown state gives none."""
         if filters.state and filters.state not in STATES:
             return []
-        given = {name: value for name, value in msgspec.structs.asdict(filters).items() if value}
-        state = given.pop("state", "")
+        given: dict[str, str] = {
+            name: value for name, value in msgspec.structs.asdict(filters).items() if value
+        }
+        state = str(given.pop("state", ""))
         statement = _listing(state, tuple(sorted(given)))
         return [Stored(*row) for row in await self._sql.fetch(statement, {**given, "most": most})]
 

@@ -86,7 +86,7 @@ jobs = Table(
     sqlite_with_rowid=False,
 )
 """`lane` is priority and tenant in one text; `ending` what the rollback under way ends in, `undo` whether
-there is anything to roll back; `after_job` and `after_batch` what the job waits for; `trace` the traceparent of
+there is anything to undo; `after_job` and `after_batch` what the job waits for; `trace` the traceparent of
 whoever enqueued it."""
 
 _j = jobs.c
