@@ -1,5 +1,5 @@
 """Background work that loses nothing: a job is a row, and the row is the truth.
 
-Enqueued in its caller's own transaction if wanted, claimed with a fence, picked up at once when its worker dies,
-tried again by what went wrong, stopped when asked, watched live; by workers of our own or through Celery.
+Enqueued in the caller's own transaction if wanted, run by workers in the server, beside it or under Celery,
+tried again by what went wrong, picked up at once when its worker dies, kept as a dead letter in the end.
 """
