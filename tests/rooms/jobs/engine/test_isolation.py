@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.kernel.errors import Misconfigured
-from holdfast.rooms.jobs.engine.calling import Fields
+from holdfast.rooms.jobs.engine.calling import Plain
 from holdfast.rooms.jobs.engine.isolation import KEPT_BYTES, ChildFailed, Isolated
 from tests.rooms.jobs.engine import isolated_work as work
 
@@ -54,7 +54,7 @@ async def test_a_payload_goes_in_and_a_result_comes_out(tmp_path):
 
 
 async def test_the_fields_of_the_payload_are_the_arguments(tmp_path):
-    assert await run(Fields(work.by_fields), {"text": "ab"}, tmp_path) == "acme:abab"
+    assert await run(Plain(work.by_fields), {"text": "ab"}, tmp_path) == "acme:abab"
 
 
 async def test_steps_of_earlier_attempts_are_not_taken_again(tmp_path):
@@ -70,7 +70,7 @@ async def test_steps_of_earlier_attempts_are_not_taken_again(tmp_path):
     ("function", "limit", "kind", "detail"),
     [
         (work.fail, 0, "quota", "no pages left"),
-        (work.refuse, 0, "", "this is not a document"),
+        (work.refuse, 0, "unknown", "this is not a document"),
         (work.die, 0, "unknown", "code 3"),
         (work.gorge, 512 << 20, "out_of_memory", ""),
     ],
@@ -78,12 +78,12 @@ async def test_steps_of_earlier_attempts_are_not_taken_again(tmp_path):
 async def test_a_failure_is_told_with_its_kind(tmp_path, function, limit, kind, detail):
     with pytest.raises(ChildFailed) as failure:
         await run(function, {}, tmp_path, memory_bytes=limit)
-    told = failure.value.told
+    told = failure.value.failure
     assert told.kind == kind
-    assert detail in told.detail
+    assert detail in told.error
     if function is work.fail:
         assert told.retry_after_s == 7.0
-        assert "JobFailed" in told.traceback
+        assert "JobFailed" in failure.value.traceback
 
 
 async def test_what_it_prints_goes_to_the_log_and_is_bounded(tmp_path, caplog):

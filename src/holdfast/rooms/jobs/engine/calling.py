@@ -4,7 +4,6 @@ import importlib
 import inspect
 import runpy
 import sys
-import typing
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -14,56 +13,36 @@ import msgspec
 
 from holdfast.kernel.errors import Misconfigured
 from holdfast.ports.jobs import JobFunction, Run
+from holdfast.rooms.jobs.rules.payloads import signature_of, spread
 
 Function = Callable[..., Any]
 
 
-class Fields:
+class Plain:
     """A function of ordinary parameters, called as a job: its payload's fields are its arguments.
 
-    `async def index(run, doc_id: int, tag: str = "")` takes `{"doc_id": 7}`; `run` may be left out. Parameters
-    without an annotation take anything. Raises Misconfigured for what has no name: `*args`, `**more`.
+    `async def index(run, doc_id: int, tag: str = "")` takes `{"doc_id": 7}`; `run` may be left out.
     """
+
+    __slots__ = ("function", "payload", "signature")
 
     def __init__(self, function: Function) -> None:
         self.function = function
-        names, self.takes_run = _parameters(function)
-        hints = typing.get_type_hints(function, include_extras=True)
-        fields: list[Any] = []
-        for name, parameter in names.items():
-            kind = hints.get(name, Any)
-            fields.append(
-                (name, kind) if parameter.default is parameter.empty else (name, kind, parameter.default)
-            )
-        self.payload: type[msgspec.Struct] = msgspec.defstruct(
-            f"{function.__name__}_payload", fields, kw_only=True, forbid_unknown_fields=True, frozen=True
-        )
-        self._order = tuple(names)
+        self.signature = signature_of(function)
+        self.payload = self.signature.payload
 
     def __call__(self, run: Run, payload: Any) -> Any:
-        given = {name: getattr(payload, name) for name in self._order}
-        return self.function(run, **given) if self.takes_run else self.function(**given)
-
-
-def _parameters(function: Function) -> tuple[dict[str, inspect.Parameter], bool]:
-    names = dict(inspect.signature(function).parameters)
-    takes_run = next(iter(names), "") == "run"
-    if takes_run:
-        del names["run"]
-    for parameter in names.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise Misconfigured(
-                f"{function.__qualname__} takes {parameter}, which no payload can name",
-                hint="give a job's function parameters with names and types",
-            )
-    return names, takes_run
+        if not self.signature.is_spread:
+            return self.function(run, payload) if self.signature.takes_run else self.function(payload)
+        given = spread(payload)
+        return self.function(run, **given) if self.signature.takes_run else self.function(**given)
 
 
 def function_of(run: JobFunction) -> Function:
     """What a person wrote, inside whatever calls it."""
     found: Any = run
-    while isinstance(found, Fields | partial):
-        found = found.function if isinstance(found, Fields) else found.func
+    while isinstance(found, Plain | partial):
+        found = found.function if isinstance(found, Plain) else found.func
     return found  # type: ignore[no-any-return] # a partial's function is what it was given
 
 

@@ -22,9 +22,11 @@ import msgspec
 from holdfast.kernel.codec import clean_text
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine import frames
-from holdfast.rooms.jobs.engine.calling import Address, Fields, find
+from holdfast.rooms.jobs.engine.calling import Address, Plain, find
+from holdfast.rooms.jobs.rules.failures import judge
 
 T = TypeVar("T")
+LONGEST_TRACEBACK = 8_000
 _PROGRESS_S = 0.05
 """Least pause between two reports; the worker keeps one in 100 ms."""
 _PR_SET_PDEATHSIG = 1
@@ -34,8 +36,8 @@ class Begin(msgspec.Struct):
     """The first message: what to run, and as whom."""
 
     function: Address
-    fields: bool
-    """Whether the payload's fields are the function's arguments."""
+    plain: bool
+    """Whether it is a function of ordinary parameters."""
     payload: Any
     kind: Address | None
     """The payload's type, where it is a class."""
@@ -178,8 +180,8 @@ def main(arguments: list[str]) -> int:
 
 def _work(begin: Begin, run: ChildRun) -> Any:
     function = find(begin.function)
-    call = Fields(function) if begin.fields else function
-    kind: Any = call.payload if isinstance(call, Fields) else find(begin.kind) if begin.kind else None
+    call = Plain(function) if begin.plain else function
+    kind: Any = call.payload if isinstance(call, Plain) else find(begin.kind) if begin.kind else None
     payload = begin.payload if kind is None else msgspec.convert(begin.payload, kind)
     found = call(run, payload)
     return asyncio.run(_awaited(found)) if hasattr(found, "__await__") else found
@@ -190,19 +192,14 @@ async def _awaited(found: Awaitable[T]) -> T:
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    names = [kind.__name__ for kind in type(error).__mro__]
+    judged = judge(error)
     return {
         "type": "failure",
-        "names": names,
-        "module": type(error).__module__,
-        "kind": getattr(error, "kind", "") if isinstance(error, JobFailed) else "",
         "cancelled": isinstance(error, JobCancelled),
-        "memory": isinstance(error, MemoryError),
-        "detail": clean_text(str(error))[:4000],
-        "status": getattr(error, "status", None) if isinstance(getattr(error, "status", None), int) else None,
-        "errno": error.errno if isinstance(error, OSError) else None,
-        "retry_after_s": getattr(error, "retry_after_s", None),
-        "traceback": clean_text("".join(traceback.format_exception(error)))[-8000:],
+        "kind": judged.kind,
+        "error": judged.error,
+        "retry_after_s": judged.retry_after_s,
+        "traceback": clean_text("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:],
     }
 
 

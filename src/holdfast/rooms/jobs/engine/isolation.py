@@ -20,7 +20,9 @@ import msgspec
 from holdfast.kernel.codec import plain
 from holdfast.ports.jobs import JobFunction
 from holdfast.rooms.jobs.engine import frames
-from holdfast.rooms.jobs.engine.calling import Address, Fields, address_of, function_of
+from holdfast.rooms.jobs.engine.calling import Address, Plain, address_of, function_of
+from holdfast.rooms.jobs.rules import kinds
+from holdfast.rooms.jobs.rules.failures import Failure
 
 logger = logging.getLogger("holdfast.jobs.output")
 
@@ -50,39 +52,27 @@ class Steps(Protocol):
 
 
 class ChildFailed(Exception):
-    """The process told how its function failed, or died; `told` is what is known of it."""
+    """The process told how its function failed, or died."""
 
-    def __init__(self, told: "Told") -> None:
-        super().__init__(told.detail)
-        self.told = told
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """A failure as it came over the socket."""
-
-    names: tuple[str, ...] = ()
-    """The exception's class and those it derives from."""
-    module: str = ""
-    kind: str = ""
-    cancelled: bool = False
-    detail: str = ""
-    status: int | None = None
-    errno: int | None = None
-    retry_after_s: float | None = None
-    traceback: str = ""
+    def __init__(self, failure: Failure, *, traceback: str = "", cancelled: bool = False) -> None:
+        super().__init__(failure.error)
+        self.failure = failure
+        self.traceback = traceback
+        self.cancelled = cancelled
+        """Whether it left by JobCancelled."""
 
 
 class Isolated:
     """How one kind of job runs in a process; made when it is declared, so that what cannot be found is said then."""
 
     def __init__(self, run: JobFunction, payload: Any, memory_bytes: int) -> None:
-        self._fields = isinstance(run, Fields)
+        self._plain = isinstance(run, Plain)
         self._function = address_of(function_of(run))
-        self._kind = None if self._fields else _address_of_kind(payload)
+        self._kind = None if self._plain else _address_of_kind(payload)
         self._memory_bytes = memory_bytes
 
     async def run(self, payload: Any, steps: Steps, folder: Path) -> Any:
-        """What the function gave, as JSON has it. Raises ChildFailed; cancelled, it leaves no process behind."""
+        """What the function gave, as JSON has it; raises ChildFailed. Cancelled, it leaves no process behind."""
         ours, theirs = socket.socketpair()
         reader = writer = process = None
         try:
@@ -130,7 +120,7 @@ class Isolated:
                 raise ChildFailed(_death(await process.wait(), self._memory_bytes))
             if end["type"] == "result":
                 return end.get("value")
-            raise ChildFailed(_told(end))
+            raise _told(end)
         finally:
             _kill_group(process)
             with contextlib.suppress(TimeoutError):
@@ -144,7 +134,7 @@ class Isolated:
     def _begin(self, payload: Any, steps: Steps, folder: Path) -> dict[str, Any]:
         return {
             "function": msgspec.structs.asdict(self._function),
-            "fields": self._fields,
+            "plain": self._plain,
             "payload": payload,
             "kind": None if self._kind is None else msgspec.structs.asdict(self._kind),
             "id": steps.id,
@@ -209,23 +199,18 @@ async def _drain(stream: asyncio.StreamReader | None) -> str:
     return f"({size - len(kept)} bytes before) {text}" if size > len(kept) else text
 
 
-def _death(code: int, memory_bytes: int) -> Told:
-    """Why a process ended without a word. With a limit, SIGKILL is what the kernel's out-of-memory killer sends."""
+def _death(code: int, memory_bytes: int) -> Failure:
+    """Why a process ended without a word; under a limit, SIGKILL is the kernel's out-of-memory killer."""
     if memory_bytes and code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        detail = f"the process was killed; its limit is {memory_bytes} bytes"
-        return Told(kind="out_of_memory", detail=detail)
-    how = (
-        f"by {signal.Signals(-code).name}"
-        if code < 0 and -code in set(signal.Signals)
-        else f"with code {code}"
-    )
-    return Told(kind="unknown", detail=f"the process ended {how} and told nothing")
+        return Failure(kinds.OUT_OF_MEMORY, f"its process was killed; its limit is {memory_bytes} bytes")
+    named = code < 0 and -code in set(signal.Signals)
+    how = f"by {signal.Signals(-code).name}" if named else f"with code {code}"
+    return Failure(kinds.UNKNOWN, f"its process ended {how} and told nothing")
 
 
-def _told(end: dict[str, Any]) -> Told:
-    kind = "out_of_memory" if end.get("memory") else end.get("kind", "")
-    known = {name: end[name] for name in Told.__struct_fields__ if name in end}
-    return msgspec.convert({**known, "kind": kind}, Told)
+def _told(end: dict[str, Any]) -> ChildFailed:
+    failure = Failure(str(end.get("kind", "")), str(end.get("error", "")), end.get("retry_after_s"))
+    return ChildFailed(failure, traceback=str(end.get("traceback", "")), cancelled=bool(end.get("cancelled")))
 
 
 def _kill_group(process: asyncio.subprocess.Process) -> None:
