@@ -1,0 +1,1 @@
+"""Background work that loses nothing: a job is a row that outlives every process."""
