@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.sql.selectable import Select
 
 from holdfast.ports.storage import Ledger
@@ -93,8 +93,8 @@ def _listing(state: str, named: tuple[str, ...]) -> Select[tuple[object, ...]]:
         statement = statement.where(state_is(state))
     for name in named:
         column = _j.id if name == "before" else _j[name]
-        given = bindparam(name)
-        statement = statement.where(column < given if name == "before" else column == given)
+        asked: BindParameter[str] = bindparam(name)
+        statement = statement.where(column < asked if name == "before" else column == asked)
     return statement.order_by(_j.id.desc()).limit(bindparam("most"))
 
 
