@@ -25,8 +25,14 @@ _BETWEEN = re.compile(r"\s*,\s*(?=[a-zA-Z][a-zA-Z0-9+]*://)")
 """The comma between two stores; one between the hosts of a store has no scheme after it."""
 
 
-def open_sql(url: str | None, data_dir: Path, clock: Clock, config: Config | None = None) -> Driver:
-    """The driver for `url`, not yet started; None or empty gives `<data_dir>/holdfast.db`.
+def open_sql(
+    url: str | None,
+    data_dir: Path,
+    clock: Clock,
+    config: Config | None = None,
+    default_file: str = DEFAULT_FILE,
+) -> Driver:
+    """The driver for `url`, not yet started; None or empty gives `<data_dir>/<default_file>`.
 
     `url` may list several stores, separated by commas; exactly one may be a database. A relative
     SQLite path is relative to the working directory; `sqlite://` alone lives in memory.
@@ -42,7 +48,7 @@ def open_sql(url: str | None, data_dir: Path, clock: Clock, config: Config | Non
         return _postgres(databases[0], clock, config)
     from holdfast.stores.sqlite import SqliteSql
 
-    return SqliteSql(_path(databases[0]) if databases else data_dir / DEFAULT_FILE, config, clock)
+    return SqliteSql(_path(databases[0]) if databases else data_dir / default_file, config, clock)
 
 
 def _postgres(url: str, clock: Clock, config: Config) -> Driver:
