@@ -55,6 +55,7 @@ class Claimed(msgspec.Struct, frozen=True, gc=False):
     error: str
     batch: str
     after_job: str
+    after_batch: str
     trace: str
     worker: str
 

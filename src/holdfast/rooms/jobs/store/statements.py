@@ -218,20 +218,22 @@ ADD_ATTEMPT = insert(tables.attempts).from_select(
         _text("trace_back"),
     ).where(_mine),
 )
+_again = and_(_j.cancel_ms.is_not(None), _text("becomes") == literal_column("'retrying'"))
+"""It is to be tried again, and meanwhile somebody asked it to stop: the next claim ends it, at once."""
 END = (
     update(jobs)
     .where(_mine)
     .values(
-        state=_text("becomes"),
+        state=case((_again, literal_column("'available'")), else_=_text("becomes")),
         worker="",
-        run_at_ms=bindparam("next_ms"),
+        run_at_ms=case((_again, _whole("now_ms")), else_=_whole("next_ms")),
         ended_ms=case((_whole("over") == 1, _whole("now_ms")), else_=None),
         attempts=_j.attempts - _whole("uncounted"),
         crashes=_j.crashes + _whole("crashed"),
         error_kind=bindparam("kind"),
         error=bindparam("said"),
         ending=bindparam("ending"),
-        cancel_ms=case((_whole("uncounted") == 1, _j.cancel_ms), else_=None),
+        cancel_ms=case((_whole("over") == 1, None), else_=_j.cancel_ms),
         progress=case((_text("becomes") == literal_column("'succeeded'"), 1), else_=_j.progress),
         result=bindparam("gave"),
         result_until_ms=bindparam("until_ms"),

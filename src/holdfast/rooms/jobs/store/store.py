@@ -96,21 +96,29 @@ class Store:
         Ends may be written again after a failure that left it open whether they were: then none of them is
         good, and nothing is written twice.
         """
-        plan: list[Step] = []
-        if progress:
-            plan.append((say.TELL_RUNNING, [_told(each) for each in progress]))
-            plan.append((say.SHOW_PROGRESS, [_shown(each) for each in progress]))
-        if ends:
-            # What a shutdown gave back was no attempt: its number comes again.
-            plan.append((say.ADD_ATTEMPT, [_attempt(each) for each in ends if each.counts]))
-            plan.append((say.END, [_end(each) for each in ends]))
+        plan = _following(progress, ends)
+        return _good(await self.sql.together(plan), progress, ends) if plan else set()
+
+    async def turn(
+        self,
+        progress: Sequence[Progress],
+        ends: Sequence[Ended],
+        shares: Sequence[tuple[str, str, int]],
+        worker: str,
+        now_ms: int,
+    ) -> tuple[set[str], list[Claimed]]:
+        """`follow`, and claims of so many jobs of each queue and lane, for the price of one transaction."""
+        plan = _following(progress, ends)
+        if shares:
+            rows = [
+                {"queue": queue, "lane": lane, "most": most, "by": worker, "now_ms": now_ms}
+                for queue, lane, most in shares
+            ]
+            plan.append((say.CLAIM, rows))
         if not plan:
-            return set()
+            return set(), []
         found = await self.sql.together(plan)
-        good = {str(row[0]) for row in found[-1]} if ends else set()
-        if progress:
-            good |= {str(row[0]) for row in found[1]}
-        return good
+        return _good(found, progress, ends), _claimed(found[-1]) if shares else []
 
     async def add_step(self, job_id: str, fence: int, name: str, result: str, at_ms: int) -> bool:
         """A finished step's result, for later attempts; False when the job is not this worker's any more."""
@@ -231,6 +239,28 @@ class Store:
 def added(job: NewJob) -> Parameters:
     """The row that ADD takes; a caller's own connection inserts the same."""
     return msgspec.structs.asdict(job)
+
+
+def _following(progress: Sequence[Progress], ends: Sequence[Ended]) -> list[Step]:
+    plan: list[Step] = []
+    if progress:
+        plan.append((say.TELL_RUNNING, [_told(each) for each in progress]))
+        plan.append((say.SHOW_PROGRESS, [_shown(each) for each in progress]))
+    if ends:
+        # What a shutdown gave back was no attempt: its number comes again.
+        plan.append((say.ADD_ATTEMPT, [_attempt(each) for each in ends if each.counts]))
+        plan.append((say.END, [_end(each) for each in ends]))
+    return plan
+
+
+def _good(
+    found: Sequence[Sequence[Row]], progress: Sequence[Progress], ends: Sequence[Ended]
+) -> set[str]:
+    """The ids of those whose fence was still good, of what `_following` planned."""
+    good = {str(row[0]) for row in found[1]} if progress else set()
+    if ends:
+        good |= {str(row[0]) for row in found[3 if progress else 1]}
+    return good
 
 
 def _claimed(rows: Sequence[Row]) -> list[Claimed]:
