@@ -99,9 +99,7 @@ def spec_of(
     plain = Plain(function)
     module = function.__module__.rpartition(".")[2] or "main"
     named = name or f"{module.strip('_')}.{function.__name__}"
-    return JobSpec(
-        name=named, run=plain, payload=plain.payload, queue=queue, retries=retry or {}, **options
-    )
+    return JobSpec(name=named, run=plain, payload=plain.payload, queue=queue, retries=retry or {}, **options)
 
 
 async def called(declared: Declared, run: Any, payload: Any) -> Any:
