@@ -153,16 +153,16 @@ async def test_a_decision_is_told_only_of_the_job_as_it_was_seen(store, reading)
     assert [each.seq for each in (await reading.events([job.id]))[job.id]] == [2, 1 << 20]
 
 
-async def test_a_shutdown_takes_its_attempt_back_and_a_crash_does_not(store, reading):
+async def test_a_shutdown_gives_one_attempt_more_and_a_crash_does_not(store, reading):
     await store.add(new())
     (job,) = await claim(store)
     assert await store.follow([], [ended(job, "available", outcome="returned", counts=False)])
     (again,) = await claim(store)
-    assert (again.attempts, again.fence) == (1, 2)
+    assert (again.attempts, again.max_attempts, again.fence) == (2, 6, 2)
     assert await store.follow([], [ended(again, "retrying", outcome="lost", crashed=True)])
     row = await reading.one(job.id)
-    assert (row.attempts, row.crashes, row.state, row.worker) == (1, 1, "retrying", "")
-    assert [each.outcome for each in (await reading.attempts([job.id]))[job.id]] == ["lost"]
+    assert (row.attempts, row.max_attempts, row.crashes, row.state, row.worker) == (2, 6, 1, "retrying", "")
+    assert [each.outcome for each in (await reading.attempts([job.id]))[job.id]] == ["returned", "lost"]
 
 
 async def test_what_is_due_is_promoted_and_what_waits_for_others_never(store):

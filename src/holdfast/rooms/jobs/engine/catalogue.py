@@ -95,7 +95,7 @@ def spec_of(
     retry: dict[str, Retry] | None = None,
     **options: Any,
 ) -> JobSpec:
-    """The kind of job that a decorated function is: its name is the function's, its payload its parameters."""
+    """The kind of job that a decorated function is: named as the function, given its parameters."""
     plain = Plain(function)
     module = function.__module__.rpartition(".")[2] or "main"
     named = name or f"{module.strip('_')}.{function.__name__}"

@@ -1,8 +1,8 @@
 """Folders of attempts: each attempt has one of its own, and nothing of it is left when it has ended.
 
 A file is overwritten once before it is removed. On a magnetic disk that makes it unreadable; on an SSD or a
-copy-on-write file system the old blocks may stay until they are used again, and only encryption of the whole disk
-helps there: it is no promise.
+copy-on-write file system the old blocks may stay until they are used again, and only encryption of the whole
+disk helps there: it is no promise.
 """
 
 import logging
@@ -20,7 +20,7 @@ Fill = Callable[[int], bytes]
 
 
 class Folders:
-    """The folders of one worker's attempts: `<root>/<worker>/<job>-<attempt>`, made when they are asked for."""
+    """The folders of one worker's attempts: `<root>/<worker>/<job>-<attempt>`, made when asked for."""
 
     def __init__(self, root: Path, worker: str, fill: Fill = os.urandom) -> None:
         self.root = root
@@ -46,7 +46,7 @@ class Folders:
         wipe(self.own, self._fill)
 
     def sweep(self, living: Collection[str]) -> int:
-        """Overwrite and remove the folders of workers that are not among `living`; how many workers they were."""
+        """Overwrite and remove the folders of workers that are not `living`; how many workers they were."""
         dead = [path for path in _entries(self.root) if path.name not in living and path != self.own]
         for path in dead:
             wipe(path, self._fill)

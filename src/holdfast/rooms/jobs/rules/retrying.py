@@ -68,4 +68,4 @@ def pause_s(delays_s: tuple[float, ...], at: int, draw: float) -> float:
     room_s = delays_s[at + 1] - delay_s
     if room_s <= 0:
         return delay_s * (1 - JITTER * draw)
-    return delay_s + draw * min(JITTER * delay_s, room_s)
+    return min(delay_s + draw * min(JITTER * delay_s, room_s), delays_s[at + 1])

@@ -70,12 +70,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_ms: int
     now_ms: int
     outcome: str
-    """As it stands with the attempt: succeeded, failed, cancelled, lost, returned."""
+    """As it stands with the attempt: a word of `rules.states.ATTEMPT_ENDS`."""
     state: str
     """The job's next: succeeded, failed, cancelled, retrying, available."""
     run_at_ms: int
     counts: bool = True
-    """False takes the attempt back: a shutdown is nobody's failure."""
+    """False gives the job one attempt more: a shutdown is nobody's failure. Its number is never given again, for
+    the events of a job are numbered by it."""
     crashed: bool = False
     error_kind: str = ""
     error: str = ""

@@ -228,7 +228,7 @@ END = (
         worker="",
         run_at_ms=case((_again, _whole("now_ms")), else_=_whole("next_ms")),
         ended_ms=case((_whole("over") == 1, _whole("now_ms")), else_=None),
-        attempts=_j.attempts - _whole("uncounted"),
+        max_attempts=_j.max_attempts + _whole("uncounted"),
         crashes=_j.crashes + _whole("crashed"),
         error_kind=bindparam("kind"),
         error=bindparam("said"),

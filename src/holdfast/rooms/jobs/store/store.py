@@ -248,7 +248,7 @@ def _following(progress: Sequence[Progress], ends: Sequence[Ended]) -> list[Step
         plan.append((say.SHOW_PROGRESS, [_shown(each) for each in progress]))
     if ends:
         # What a shutdown gave back was no attempt: its number comes again.
-        plan.append((say.ADD_ATTEMPT, [_attempt(each) for each in ends if each.counts]))
+        plan.append((say.ADD_ATTEMPT, [_attempt(each) for each in ends]))
         plan.append((say.END, [_end(each) for each in ends]))
     return plan
 
