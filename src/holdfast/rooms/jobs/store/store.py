@@ -253,9 +253,7 @@ def _following(progress: Sequence[Progress], ends: Sequence[Ended]) -> list[Step
     return plan
 
 
-def _good(
-    found: Sequence[Sequence[Row]], progress: Sequence[Progress], ends: Sequence[Ended]
-) -> set[str]:
+def _good(found: Sequence[Sequence[Row]], progress: Sequence[Progress], ends: Sequence[Ended]) -> set[str]:
     """The ids of those whose fence was still good, of what `_following` planned."""
     good = {str(row[0]) for row in found[1]} if progress else set()
     if ends:
