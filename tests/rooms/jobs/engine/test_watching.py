@@ -6,9 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import NotFound
-from holdfast.kernel.tasks import Supervisor
 from holdfast.rooms.jobs.engine import watching
 from holdfast.rooms.jobs.engine.watching import Watching
 from tests.rooms.jobs.lives import Lives
@@ -21,16 +19,13 @@ def lives(ledger):
 
 @pytest.fixture
 async def watch(lives):
-    supervisor = Supervisor()
-    made = Watching(lives.history, SystemClock(), supervisor, poll_s=0.05)
-    made.start()
+    made = Watching(lives.history, poll_s=0.05)
     yield made
-    await made.stop()
-    await supervisor.stop(1.0)
+    await made.close()
 
 
 async def all_of(watch, job_id, after=0):
-    return [event async for event in watch.events(job_id, after)]
+    return [event async for event in watch.follow(job_id, after)]
 
 
 async def a_life(lives, job_id, progress=30):
@@ -59,7 +54,7 @@ async def test_nothing_is_lost_or_repeated_over_many_reconnects(lives, watch):
     async def impatient():
         got, after = [], 0
         while not (got and got[-1].is_last):
-            async with aclosing(watch.events(job_id, after)) as events:
+            async with aclosing(watch.follow(job_id, after)) as events:
                 stay = draw.randrange(1, 4)
                 async for event in events:
                     got.append(event)
@@ -107,7 +102,7 @@ async def test_a_stop_ends_every_stream_and_who_leaves_is_forgotten(lives, watch
     assert await waiting is None
     assert watch.watched == 1
     waiting = asyncio.create_task(anext(staying, None))
-    await watch.stop()
+    await watch.close()
     assert await waiting is None
     assert watch.watched == 0
 

@@ -78,7 +78,7 @@ def view_of(row: Stored) -> JobView:
         error=row.error,
         result=None if row.result is None else decode_json(row.result),
         created_ms=row.created_ms,
-        run_at_ms=min(row.run_at_ms, NEVER_MS),
+        run_at_ms=0 if row.run_at_ms == NEVER_MS else row.run_at_ms,
         started_ms=row.started_ms,
         ended_ms=row.ended_ms,
         batch=row.batch,

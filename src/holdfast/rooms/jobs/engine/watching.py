@@ -6,9 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import Problem
-from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.jobs import JobEvent
 from holdfast.rooms.jobs.rules.problems import unknown_job
 from holdfast.rooms.jobs.rules.states import EventFacts
@@ -26,7 +24,7 @@ _GONE = Mark("", -1, -1)
 class Watched:
     """One job that somebody listens to."""
 
-    __slots__ = ("is_gone", "is_over", "listeners", "mark", "read_to", "since", "tail")
+    __slots__ = ("is_closed", "is_gone", "is_over", "listeners", "mark", "read_to", "since", "tail")
 
     def __init__(self, after: int) -> None:
         self.listeners: set[asyncio.Event] = set()
@@ -39,6 +37,7 @@ class Watched:
         self.tail: deque[EventFacts] = deque()
         self.is_over = False
         self.is_gone = False
+        self.is_closed = False
 
     def behind(self, after: int) -> list[EventFacts] | None:
         """The events behind `after`; None when the tail does not go back so far."""
@@ -69,15 +68,13 @@ class Watched:
 class Watching:
     """The one poller of a process. It looks only while somebody listens."""
 
-    def __init__(self, history: History, clock: Clock, supervisor: Supervisor, poll_s: float) -> None:
+    def __init__(self, history: History, poll_s: float = 1.0) -> None:
+        """`poll_s`: seconds between looks that no bell asked for."""
         self._history = history
-        self._clock = clock
-        self._supervisor = supervisor
         self._poll_s = poll_s
         self._jobs: dict[str, Watched] = {}
         self._rung = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stopped = False
         self.looks = 0
 
     @property
@@ -85,15 +82,12 @@ class Watching:
         """Jobs that somebody listens to."""
         return len(self._jobs)
 
-    def start(self) -> None:
-        """Make ready; looks begin with the first listener."""
-        self._stopped = False
-
-    async def stop(self) -> None:
-        """End every stream where it is; idempotent."""
-        self._stopped = True
+    async def close(self) -> None:
+        """End every stream where it is; idempotent. Whoever listens afterwards is served again."""
         for watched in self._jobs.values():
+            watched.is_closed = True
             watched.wake()
+        self._jobs.clear()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -104,7 +98,7 @@ class Watching:
         if self._jobs:
             self._rung.set()
 
-    async def events(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
+    async def follow(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         """What happened behind event `after`, then what happens, until the job has ended; the port's."""
         async with aclosing(self.parts(job_id, after, silence_s=3600.0)) as parts:
             async for part in parts:
@@ -120,7 +114,7 @@ class Watching:
         watched = self._join(job_id, after, wake)
         leaving = _wakes(gone, wake)
         try:
-            while not (self._stopped or (gone is not None and gone.is_set())):
+            while not (watched.is_closed or (gone is not None and gone.is_set())):
                 wake.clear()  # before the look, so that nothing falls between
                 found, is_over = await self._behind(watched, job_id, after)
                 if found:
@@ -152,7 +146,7 @@ class Watching:
             watched = self._jobs[job_id] = Watched(after)
         watched.listeners.add(wake)
         if self._task is None or self._task.done():
-            self._task = self._supervisor.spawn("jobs watching", self._watch)
+            self._task = asyncio.get_running_loop().create_task(self._watch(), name="holdfast:jobs watching")
         self._rung.set()
         return watched
 
@@ -163,12 +157,14 @@ class Watching:
 
     async def _watch(self) -> None:
         """Look, wait for the bell or the poll, look again; ends when nobody listens."""
-        while self._jobs and not self._stopped:
+        while self._jobs:
             self._rung.clear()
             try:
                 await self.look()
             except Problem as problem:
                 logger.warning("jobs cannot be watched just now: %s", problem.line())
+            except Exception:
+                logger.exception("a look at watched jobs failed; the next one is in %.3g s", self._poll_s)
             await asyncio.sleep(LEAST_PAUSE_S)
             await _wait(self._rung, self._poll_s)
 
