@@ -12,6 +12,7 @@ from holdfast.ports.jobs import JobView
 from holdfast.rooms.jobs.engine.catalogue import Catalogue
 from holdfast.rooms.jobs.engine.views import view_of
 from holdfast.rooms.jobs.rules import states
+from holdfast.rooms.jobs.rules.asks import MOST_AT_ONCE
 from holdfast.rooms.jobs.rules.pacing import parse_rate
 from holdfast.rooms.jobs.rules.problems import AlreadyEnded, NotDead, NotEnded, Superseded, unknown_job
 from holdfast.rooms.jobs.store.history import Followed, History
@@ -20,8 +21,6 @@ from holdfast.rooms.jobs.store.store import Store
 
 ATTEMPTS = 5
 """Of a replayed job whose kind is not declared here."""
-MOST_AT_ONCE = 1_000
-"""Dead letters replayed or discarded by one request."""
 _PART = 200
 
 
