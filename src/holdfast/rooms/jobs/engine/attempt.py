@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.codec import clean_text, decode_json, encode_json
+from holdfast.kernel.context import Ctx
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.rules import states
@@ -36,6 +37,8 @@ class Desk(Protocol):
     folders: Folders
     clock: Clock
     loop: asyncio.AbstractEventLoop
+    thread_id: int
+    """Of the loop's thread."""
 
     def tell(self, progress: Progress) -> None:
         """Have it written with what is written next; only in the loop."""
@@ -57,10 +60,12 @@ class Attempt:
         "_scheduled",
         "_told_at",
         "attempt",
+        "ctx",
         "ends_at",
         "fence",
         "has_folder",
         "id",
+        "is_over",
         "job",
         "previous",
         "started",
@@ -68,7 +73,6 @@ class Attempt:
         "stopped_at",
         "task",
         "tenant",
-        "thread_id",
         "undo",
         "user",
     )
@@ -91,7 +95,9 @@ class Attempt:
         self.undo = bool(job.undo)
         """Whether there is something to undo."""
         self.has_folder = False
-        self.thread_id = 0
+        self.is_over = False
+        """Whether its function has ended: there is nothing left to stop."""
+        self.ctx: Ctx | None = None
         self._desk = desk
         self._kept: dict[str, str] | None = None
         self._latest: tuple[float, str] | None = None
@@ -115,7 +121,7 @@ class Attempt:
         if self._scheduled:
             return
         self._scheduled = True
-        if threading.get_ident() == self._desk_thread():
+        if threading.get_ident() == self._desk.thread_id:
             self._report()
         else:
             self._desk.loop.call_soon_threadsafe(self._report)
@@ -125,7 +131,8 @@ class Attempt:
         await self.load()
         found, raw = self._kept_raw(name)
         if found:
-            return msgspec.json.decode(raw, type=kind or Any)  # type: ignore[no-any-return] # as it was kept
+            kept: Any = msgspec.json.decode(raw, type=kind or Any)
+            return kept  # type: ignore[no-any-return] # as it was kept
         value = await work()
         await self._keep_raw(name, encode_json(value).decode())
         return value
@@ -216,6 +223,3 @@ class Attempt:
         floor = states.start_of(self.attempt) + 1
         text = encode_json(data).decode()
         return Progress(self.id, self.fence, floor, kind, at_ms, text, share, message)
-
-    def _desk_thread(self) -> int:
-        return getattr(self._desk, "thread_id", 0)

@@ -67,7 +67,7 @@ def address_of(thing: Any) -> Address:
     if not module or not name or "<" in name or inspect.ismethod(thing):
         raise Misconfigured(
             f"another process cannot find {thing!r}",
-            hint="an isolated job is a function at the top of a module, its payload a plain type or a class there",
+            hint="an isolated job is a function of a module, its payload a plain type or a class there",
         )
     return Address(module, name, _main() if module == "__main__" else "")
 

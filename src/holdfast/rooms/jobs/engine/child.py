@@ -1,7 +1,7 @@
 """The process of one isolated job: `python -m holdfast.rooms.jobs.engine.child DESCRIPTOR PARENT`.
 
-It is given its function's address and payload over a socket, and gives back progress, steps, compensations and its
-end. It imports as little as it can and dies with its parent.
+It is given its function's address and payload over a socket, and gives back progress, steps, compensations
+and its end. It imports as little as it can and dies with its parent.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class ChildRun:
 
 
 class Line:
-    """The socket: sends from any thread; a thread of its own hears answers, the cancel and the parent's end."""
+    """The socket: sends from any thread; a thread of its own hears answers and the parent's end."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

@@ -1,8 +1,8 @@
 """Folders of attempts: each attempt has one of its own, and nothing of it is left when it has ended.
 
 A file is overwritten once before it is removed. On a magnetic disk that makes it unreadable; on an SSD or a
-copy-on-write file system the old blocks may stay until they are used again, and only encryption of the whole disk
-helps there: it is no promise.
+copy-on-write file system the old blocks may stay until they are used again, and only encryption of the whole
+disk helps there: it is no promise.
 """
 
 import logging
@@ -20,11 +20,12 @@ Fill = Callable[[int], bytes]
 
 
 class Folders:
-    """The folders of one worker's attempts: `<root>/<worker>/<job>-<attempt>`, made when they are asked for."""
+    """The folders of one worker's attempts: `<root>/<host>-<worker>/<job>-<attempt>`, made when asked for."""
 
-    def __init__(self, root: Path, worker: str, fill: Fill = os.urandom) -> None:
+    def __init__(self, root: Path, host: str, worker: str, fill: Fill = os.urandom) -> None:
         self.root = root
-        self.own = root / worker
+        self.host = host
+        self.own = root / f"{host}-{worker}"
         self._fill = fill
 
     def path(self, job: str, attempt: int) -> Path:
@@ -46,15 +47,16 @@ class Folders:
         wipe(self.own, self._fill)
 
     def sweep(self, living: Collection[str]) -> int:
-        """Overwrite and remove the folders of workers that are not among `living`; how many workers they were."""
-        dead = [path for path in _entries(self.root) if path.name not in living and path != self.own]
+        """Overwrite and remove the folders of this host's workers that are not `living`; how many."""
+        kept = {f"{self.host}-{worker}" for worker in living} | {self.own.name}
+        dead = [
+            path
+            for path in _entries(self.root)
+            if path.name.startswith(f"{self.host}-") and path.name not in kept
+        ]
         for path in dead:
             wipe(path, self._fill)
         return len(dead)
-
-    def others(self) -> list[str]:
-        """Workers of this host that have left a folder here."""
-        return [path.name for path in _entries(self.root) if path != self.own]
 
 
 def wipe(folder: Path, fill: Fill = os.urandom) -> None:

@@ -1,4 +1,4 @@
-"""Messages between a worker and the process of an isolated job: four bytes of length, then JSON. Never pickle."""
+"""Messages between a worker and the process of an isolated job: four bytes of length, then JSON."""
 
 import asyncio
 import socket

@@ -63,7 +63,7 @@ class ChildFailed(Exception):
 
 
 class Isolated:
-    """How one kind of job runs in a process; made when it is declared, so that what cannot be found is said then."""
+    """How one kind of job runs in a process; made when it is declared, to say then what cannot be found."""
 
     def __init__(self, run: JobFunction, payload: Any, memory_bytes: int) -> None:
         self._plain = isinstance(run, Plain)
@@ -72,7 +72,7 @@ class Isolated:
         self._memory_bytes = memory_bytes
 
     async def run(self, payload: Any, steps: Steps, folder: Path) -> Any:
-        """What the function gave, as JSON has it; raises ChildFailed. Cancelled, it leaves no process behind."""
+        """What the function gave, as JSON; raises ChildFailed. Cancelled, it leaves no process behind."""
         ours, theirs = socket.socketpair()
         reader = writer = process = None
         try:
