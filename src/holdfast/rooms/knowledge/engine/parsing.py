@@ -61,10 +61,10 @@ class Parsers:
         Raises what stands in rules/parsing_problems.py: Unreadable and its kinds, DocumentTooLarge and its
         kinds, ParserMissing, ParserUnavailable. Cancelling it kills the process that reads.
         """
-        size_bytes = await asyncio.to_thread(_size_of, source)
+        path, size_bytes = await asyncio.to_thread(_looked_at, source)
         if size_bytes > limits.size_bytes:
             raise problems.too_large(size_bytes, limits.size_bytes)
-        asked = Asked(str(source.absolute()), name, media_type, limits)
+        asked = Asked(path, name, media_type, limits)
         async with self._slots:
             head, told = await self._ask(asked)
         return _parsed(head, told, limits)
@@ -158,15 +158,15 @@ class _Process:
         return said.decode("utf-8", "replace").strip().rpartition("\n")[2]
 
 
-def _size_of(source: Path) -> int:
-    """Bytes of the file; raises Unreadable for what is no file."""
+def _looked_at(source: Path) -> tuple[str, int]:
+    """The path from the root and the bytes of the file; raises Unreadable for what is no file."""
     try:
         told = source.stat()
     except OSError as error:
         raise problems.corrupt(f"the stored document cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(told.st_mode):
         raise problems.corrupt("the stored document is not a file")
-    return told.st_size
+    return str(source.absolute()), told.st_size
 
 
 def _parsed(head: Head, raw: bytes, limits: Limits) -> Parsed:
