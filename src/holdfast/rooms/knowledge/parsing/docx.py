@@ -146,7 +146,7 @@ class _Body:
             self._end_paragraph(self._paragraphs.pop())
         elif own == "tr" and self._rows:
             self._end_row(self._rows.pop())
-        elif own == "tbl":
+        elif own == "tbl" and not self._rows:
             self._tight = False
 
     def data(self, text: str) -> None:
@@ -193,8 +193,10 @@ class _Notes(_Body):
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         if local(name) == self._element:
-            kind = value_of(attributes, "type")
-            self._mark = f"[{self._letter}{value_of(attributes, 'id')}] " if kind in ("", "normal") else ""
+            if value_of(attributes, "type") not in ("", "normal"):  # a separating line
+                self._over = 1
+                return
+            self._mark = f"[{self._letter}{value_of(attributes, 'id')}] "
         super().start(name, attributes)
 
     def _end_paragraph(self, paragraph: _Paragraph) -> None:

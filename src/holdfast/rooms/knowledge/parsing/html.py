@@ -41,7 +41,7 @@ def read_html(raw: bytes, limits: Limits) -> Parsed:
     page = _Page(draft, limits.xml_depth)
     page.feed(text_of(raw, draft, charset))
     page.close()
-    page.flush()
+    page.finish()
     return draft.finish(HTML, page.title)
 
 
@@ -63,7 +63,6 @@ class _Page(HTMLParser):
         """Of each list around us the number of its last item; -1 where they have none."""
         self._mark = ""
         self._tight = False
-        self._tables = 0
         self._cells: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -114,6 +113,10 @@ class _Page(HTMLParser):
         else:
             self._text.append(data if self._pre else re.sub(r"[ \t\r\n\f]+", " ", data))
 
+    def finish(self) -> None:
+        """The page ends, whatever is still open."""
+        self._end_row()
+
     def flush(self) -> None:
         """What was collected becomes a block of the text."""
         text = "".join(self._text)
@@ -142,8 +145,8 @@ class _Page(HTMLParser):
             self.flush()
             self._mark = self._next_mark()
         elif tag == "table":
-            self.flush()
-            self._tables += 1
+            self._end_row()  # of a table around this one
+            self._tight = False
         elif tag == "tr":
             self._end_row()
             self._cells = []
@@ -166,7 +169,6 @@ class _Page(HTMLParser):
         elif tag in ("tr", "table"):
             self._end_row()
             if tag == "table":
-                self._tables = max(0, self._tables - 1)
                 self._tight = False
         elif tag == "li" or tag in _BLOCKS:
             self.flush() if self._cells is None else self._text.append(" ")

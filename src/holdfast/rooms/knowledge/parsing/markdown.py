@@ -153,14 +153,18 @@ def plain_words(text: str) -> str:
         kept.append(match.group())
         return f"\x00{len(kept) - 1}\x00"
 
-    text = _CODE.sub(keep, text)
+    def keep_sign(match: re.Match[str]) -> str:
+        kept.append(match.group(1))
+        return f"\x00{len(kept) - 1}\x00"
+
+    text = _ESCAPED.sub(keep_sign, _CODE.sub(keep, text))
     text = _AUTO.sub(r"\1", text)
     for _ in range(2):  # a picture within a link
         text = _LINK.sub(r"\1", text)
     text = _TAG.sub("", text)
     for mark in (_STRONG, _EMPHASIS):
         text = mark.sub(lambda match: match.group(1) or match.group(2), text)
-    text = _ESCAPED.sub(r"\1", _STRUCK.sub(r"\1", text))
+    text = _STRUCK.sub(r"\1", text)
     return re.sub("\x00(\\d+)\x00", lambda match: kept[int(match.group(1))], text)
 
 

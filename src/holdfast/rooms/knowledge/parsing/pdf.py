@@ -16,7 +16,6 @@ from holdfast.rooms.knowledge.rules.parsing_problems import (
 )
 from holdfast.rooms.knowledge.rules.reflow import (
     Reflow,
-    running_heads,
     same_words,
     without_heads,
     without_ligatures,
@@ -46,10 +45,8 @@ def read_pdf(raw: bytes, limits: Limits) -> Parsed:
     draft = Draft(limits)
     pages = _lines(reader, limits, draft)
     outline = _outline(reader)
-    heads = running_heads(pages)
-    pages = [
-        _set_apart(without_heads(lines, heads), outline.get(number, [])) for number, lines in enumerate(pages)
-    ]
+    headings = [{same_words(heading) for heading, _ in outline.get(number, [])} for number in range(count)]
+    pages = list(map(_set_apart, without_heads(pages, headings), headings))
     reflow = Reflow(pages)
     for number, lines in enumerate(pages):
         draft.page()
@@ -109,14 +106,13 @@ def _lines(reader: "pypdf.PdfReader", limits: Limits, draft: Draft) -> list[list
     return pages
 
 
-def _set_apart(lines: list[str], headings: list[tuple[str, int]]) -> list[str]:
+def _set_apart(lines: list[str], headings: set[str]) -> list[str]:
     """The lines, those that are headings as paragraphs of their own."""
-    wanted = {same_words(heading) for heading, _ in headings}
-    if not wanted:
+    if not headings:
         return lines
     out: list[str] = []
     for line in lines:
-        out += ["", line, ""] if same_words(line) in wanted else [line]
+        out += ["", line, ""] if same_words(line) in headings else [line]
     return out
 
 

@@ -14,11 +14,13 @@ _BEGINS = re.compile(
 )
 _HANGUL = re.compile("[가-힣]")
 _COLUMNS = re.compile(r"\S {3,}\S|\t")
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = re.compile(r"[0-9]{1,5}")
 _EDGE = 2
 """Lines at the top and at the bottom of a page among which a running head may be."""
 _FULL = 0.8
 """Of the usual length of a page's lines: a line that long was broken for want of space."""
+
+Head = tuple[str, int | None]
 
 
 def without_ligatures(text: str) -> str:
@@ -26,36 +28,54 @@ def without_ligatures(text: str) -> str:
     return text.translate(_LIGATURES)
 
 
-def running_heads(pages: list[list[str]]) -> set[str]:
-    """What stands at the edge of most pages, numbers set to one sign; empty for fewer than four pages."""
+def without_heads(pages: list[list[str]], kept: list[set[str]]) -> list[list[str]]:
+    """The pages without what stands at the edge of most of them, with or without a number that counts along.
+
+    `kept` are lines of each page, as `same_words` gives them, that are headings whatever they look like.
+    Fewer than four pages prove nothing and stay as they are.
+    """
     if len(pages) < 4:
+        return pages
+    seen: Counter[Head] = Counter()
+    for number, lines in enumerate(pages):
+        seen.update({head for at in _edges(lines) for head in _heads(lines[at], number)})
+    filled = sum(any(line.strip() for line in lines) for lines in pages)
+    heads = {head for head, times in seen.items() if times * 2 > filled and times >= 3}
+    return [
+        _without(lines, number, heads, headings)
+        for number, (lines, headings) in enumerate(zip(pages, kept, strict=True))
+    ]
+
+
+def _without(lines: list[str], number: int, heads: set[Head], kept: set[str]) -> list[str]:
+    gone = {
+        at
+        for at in _edges(lines)
+        if not heads.isdisjoint(_heads(lines[at], number)) and same_words(lines[at]) not in kept
+    }
+    left = [line for at, line in enumerate(lines) if at not in gone]
+    return left if any(line.strip() for line in left) else lines
+
+
+def _edges(lines: list[str]) -> set[int]:
+    return {at for at in (*range(_EDGE), *range(len(lines) - _EDGE, len(lines))) if 0 <= at < len(lines)}
+
+
+def _heads(line: str, number: int) -> set[Head]:
+    """What the line may be on other pages: the same, or the same but for a number that counts along."""
+    text = " ".join(line.split())
+    if not text:
         return set()
-    seen: Counter[str] = Counter()
-    for lines in pages:
-        seen.update({same_head(line) for line in [*lines[:_EDGE], *lines[-_EDGE:]]})
-    filled = sum(bool(lines) for lines in pages)
-    return {head for head, times in seen.items() if head and times * 2 > filled and times >= 3}
+    found: set[Head] = {(text, None)}
+    for digits in _NUMBERS.finditer(text[:200]):
+        counted = int(digits.group()) - number
+        found.add((f"{text[: digits.start()]}#{text[digits.end() :]}", counted))
+    return found
 
 
 def same_words(line: str) -> str:
     """A line as it is compared with a heading: spaces and case do not count."""
     return "".join(line.split()).casefold()
-
-
-def same_head(line: str) -> str:
-    """A line as it is compared with the heads of other pages."""
-    return " ".join(_NUMBERS.sub("#", line).split())
-
-
-def without_heads(lines: list[str], heads: set[str]) -> list[str]:
-    """The lines of one page, less running heads at its edges; never all of them."""
-    if not heads:
-        return lines
-    last = len(lines) - _EDGE
-    kept = [
-        line for at, line in enumerate(lines) if not ((at < _EDGE or at >= last) and same_head(line) in heads)
-    ]
-    return kept if any(line.strip() for line in kept) else lines
 
 
 class Reflow:
