@@ -47,6 +47,8 @@ class Resolved(msgspec.Struct, frozen=True):
     cited: tuple[Cited, ...]
     removed: int = 0
     """Numbers that nobody gave, and claims that nothing bears out."""
+    verbatim: bool = False
+    """Whether it is quotes and nothing else: without its citation a quote is not shown either."""
 
     def text(self) -> str:
         """As it is shown: `[1]` is the first of `cited`."""
@@ -54,6 +56,9 @@ class Resolved(msgspec.Struct, frozen=True):
 
     def kept(self, holds: Callable[[Cited], bool]) -> "Resolved":
         """The same without the citations that do not hold any more, numbered anew."""
+        if self.verbatim:
+            cited = tuple(one for one in self.cited if holds(one))
+            return _verbatim(cited, self.removed + len(self.cited) - len(cited))
         places = {old: new for new, old in enumerate(n for n, one in enumerate(self.cited) if holds(one))}
         parts = tuple(
             part if isinstance(part, str) else places[part]
@@ -66,15 +71,20 @@ class Resolved(msgspec.Struct, frozen=True):
 
 def quoted(citations: Sequence[Citation], names: Sequence[str], sources: Sequence[str]) -> Resolved:
     """The answer of a model that quotes and nothing else; a citation that is not verbatim is left out."""
-    parts: list[str | int] = []
     cited: list[Cited] = []
     for one in citations:
         source = names.index(one.passage) if one.passage in names else -1
-        if source < 0 or not one.quote or sources[source][one.start : one.end] != one.quote:
-            continue
-        parts += [f"{' ' if parts else ''}“{one.quote}”", len(cited)]
-        cited.append(Cited(source, one.start, one.end, one.quote))
-    return Resolved(tuple(parts), tuple(cited), len(citations) - len(cited))
+        if source >= 0 and one.quote and sources[source][one.start : one.end] == one.quote:
+            cited.append(Cited(source, one.start, one.end, one.quote))
+    return _verbatim(tuple(cited), len(citations) - len(cited))
+
+
+def _verbatim(cited: tuple[Cited, ...], removed: int) -> Resolved:
+    """Each quote in quotation marks, with its number."""
+    parts: list[str | int] = []
+    for number, one in enumerate(cited):
+        parts += [f"{' ' if number else ''}“{one.quote}”", number]
+    return Resolved(tuple(parts), cited, removed, verbatim=True)
 
 
 def resolve(text: str, sources: Sequence[str]) -> Resolved:
@@ -89,7 +99,7 @@ def resolve(text: str, sources: Sequence[str]) -> Resolved:
         said = text[at : mark.start()]
         known = [number - 1 for number in wanted if 0 < number <= len(sources)]
         found = _borne_out(said, known, sources)
-        # A quotation that stands nowhere is no quotation: the words stay, the claim that they are quoted goes.
+        # A quotation that stands nowhere is none: the words stay, the claim that they are quoted goes.
         parts.append(_unquoted(said, sources) if found.has_false_quote else said)
         for one in found.cited:
             if one not in cited:
@@ -145,7 +155,7 @@ def find_quote(quote: str, text: str) -> tuple[int, int] | None:
 
 
 def supporting(statement: str, text: str) -> tuple[int, int] | None:
-    """The sentence of `text` that holds most of the statement's terms, if it holds SUPPORT of their weight."""
+    """The sentence of `text` that holds most of the statement's terms, if SUPPORT of their weight."""
     wanted = {term: weight_of(term) for term in terms(statement)}
     whole = sum(wanted.values())
     if not whole:
