@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-import holdfast
 from holdfast.kernel.errors import Problem
 from holdfast.rooms.knowledge.parsing.wire import (
     HEAD,
@@ -33,6 +32,8 @@ _BOOT = (
     "import sys; sys.path[:] = sys.argv[1:]; "
     "from holdfast.rooms.knowledge.parsing.nursery import serve; serve()"
 )
+_OURS = str(Path(__file__).parents[4])
+"""Where this package is imported from: the process has no other way to know."""
 _TAIL_BYTES = 2_000
 AS_USUAL = Limits()
 
@@ -48,7 +49,9 @@ class Parsers:
     that is in the middle of a document when that is cancelled or out of time is killed with all it started.
     """
 
-    def __init__(self, slots: int = 2) -> None:
+    def __init__(self, slots: int = 2, *, start_s: float = _START_S) -> None:
+        """`start_s` is what a process may take beyond a document's own time before it is given up."""
+        self._start_s = start_s
         self._slots = asyncio.Semaphore(slots)
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
@@ -61,10 +64,10 @@ class Parsers:
         Raises what stands in rules/parsing_problems.py: Unreadable and its kinds, DocumentTooLarge and its
         kinds, ParserMissing, ParserUnavailable. Cancelling it kills the process that reads.
         """
-        size_bytes = await asyncio.to_thread(_size_of, source)
+        path, size_bytes = await asyncio.to_thread(_looked_at, source)
         if size_bytes > limits.size_bytes:
             raise problems.too_large(size_bytes, limits.size_bytes)
-        asked = Asked(str(source.absolute()), name, media_type, limits)
+        asked = Asked(path, name, media_type, limits)
         async with self._slots:
             head, told = await self._ask(asked)
         return _parsed(head, told, limits)
@@ -81,7 +84,7 @@ class Parsers:
             fresh = not self._idle
             process = await self._start() if fresh else self._idle.pop()
             try:
-                async with asyncio.timeout(asked.limits.wall_s + _START_S):
+                async with asyncio.timeout(asked.limits.wall_s + self._start_s):
                     answer = await process.ask(asked)
             except TimeoutError:
                 await self._end(process)
@@ -98,7 +101,7 @@ class Parsers:
                 return answer
 
     async def _start(self) -> "_Process":
-        paths = [str(Path(holdfast.__file__).parents[1]), *(path for path in sys.path if path)]
+        paths = [_OURS, *(path for path in sys.path if path)]
         try:
             running = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -158,15 +161,15 @@ class _Process:
         return said.decode("utf-8", "replace").strip().rpartition("\n")[2]
 
 
-def _size_of(source: Path) -> int:
-    """Bytes of the file; raises Unreadable for what is no file."""
+def _looked_at(source: Path) -> tuple[str, int]:
+    """The path from the root and the bytes of the file; raises Unreadable for what is no file."""
     try:
         told = source.stat()
     except OSError as error:
         raise problems.corrupt(f"the stored document cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(told.st_mode):
         raise problems.corrupt("the stored document is not a file")
-    return told.st_size
+    return str(source.absolute()), told.st_size
 
 
 def _parsed(head: Head, raw: bytes, limits: Limits) -> Parsed:

@@ -19,10 +19,15 @@ from holdfast.rooms.knowledge.parsing.read import prepare, tell
 from holdfast.rooms.knowledge.parsing.wire import Asked, Head, most_bytes, pack_head, read_asked
 
 _PIECE = 1 << 16
+_UNNEEDED = ("PIL", "fontTools")
+"""What the parser of PDF imports where it is there, for pictures and the insides of fonts. It takes three
+times as long to import as the parser, and is code that a stranger's document need not reach."""
 
 
 def serve() -> None:
     """Answer one request after another; returns when nobody asks any more."""
+    for unneeded in _UNNEEDED:
+        sys.modules[unneeded] = None  # type: ignore[assignment] # this is how an import is refused
     logging.disable()  # parsers warn about every other document; what matters becomes a warning of the result
     gc.freeze()
     while line := _line():

@@ -1,9 +1,13 @@
 """A text in the making: blocks are added one after another, and their places are remembered."""
 
+import re
+
 from holdfast.rooms.knowledge.rules.cleaning import clean, one_line
 from holdfast.rooms.knowledge.rules.language import language_of
 from holdfast.rooms.knowledge.rules.parsed import Limits, Parsed, Section
 from holdfast.rooms.knowledge.rules.parsing_problems import too_much_text
+
+_ENDED = re.compile(r"[.!?…。！？:;][\"'”’»」』)\]]*$")
 
 MOST_WARNINGS = 20
 MOST_SECTIONS = 20_000
@@ -20,6 +24,11 @@ class Draft:
         self._pages: list[int] = []
         self._begun = 0
         self._warnings: dict[str, None] = {}
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the text so far ends as a sentence does."""
+        return not self._parts or _ENDED.search(self._parts[-1][-8:]) is not None
 
     def add(self, text: str, gap: str = "\n\n") -> int:
         """Add a block, `gap` before it unless it is the first; where it begins. An empty one adds nothing."""

@@ -1,4 +1,4 @@
-"""Bytes to text: by the mark at the beginning, what the document declares, UTF-8, Korean, and at last Latin-1."""
+"""Bytes to text: by the mark at the beginning, what is declared, UTF-8, Korean, and at last Latin-1."""
 
 import codecs
 import re
@@ -35,10 +35,14 @@ def decoded(raw: bytes, declared: str = "") -> tuple[str, str]:
     if 0 in raw[:4096]:
         encoding = "utf-16-le" if raw[1:4096:2].count(0) >= raw[:4096:2].count(0) else "utf-16-be"
         return raw.decode(encoding, "replace"), encoding
-    for encoding in (known(declared), "utf-8"):
+    named = known(declared)
+    korean = _strict(raw, "cp949")
+    if korean is not None and not raw.isascii() and named == "cp949" and _reads_as_korean(korean):
+        return korean, "cp949"
+    # Bytes above 127 that are valid UTF-8 are UTF-8, whatever a template declares; ASCII may be ISO 2022.
+    for encoding in ("utf-8", named) if not raw.isascii() else (named, "utf-8"):
         if encoding and (text := _strict(raw, encoding)) is not None:
             return text, encoding
-    korean = _strict(raw, "cp949")
     if korean is not None and _reads_as_korean(korean):
         return korean, "cp949"
     loose = raw.decode("utf-8", "replace")
@@ -68,7 +72,7 @@ def _strict(raw: bytes, encoding: str) -> str | None:
 
 
 def _reads_as_korean(text: str) -> bool:
-    """Whether what is not ASCII is mostly Hangul in common use: other encodings decode to rare syllables too."""
+    """Whether what is not ASCII is mostly Hangul in common use: other encodings give rare syllables."""
     foreign = "".join(char for char in text[:200_000] if char > "\x7f" and char != "\ufffd")
     hangul = sum("가" <= char <= "힣" for char in foreign)
     usual = len(foreign.encode("euc_kr", "ignore")) // 2
