@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from holdfast.rooms.cache.engine.cache import CacheEngine
     from holdfast.rooms.cache.engine.responses import Responses
     from holdfast.rooms.cache.engine.sessions import Sessions
+    from holdfast.rooms.knowledge.engine.knowledge import Knowledge
     from holdfast.rooms.limits.engine.handles import Limits
     from holdfast.rooms.resilience.engine.guards import Guards
 
@@ -308,6 +309,12 @@ class Holdfast:
     def resilience(self) -> "Guards":
         """The guards of what this service calls: `await hold.resilience.guard("payments").call(...)`."""
         found: Guards = self._room("resilience").guards
+        return found
+
+    @property
+    def knowledge(self) -> "Knowledge":
+        """Documents in, cited answers out: `await hold.knowledge.ask("언제 창제되었나?", tenant="acme")`."""
+        found: Knowledge = self._room("knowledge").engine
         return found
 
     def _room(self, name: str) -> Any:

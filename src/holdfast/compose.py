@@ -29,6 +29,7 @@ ROOMS = (
     "llm",
     "recommend",
     "conversations",
+    "knowledge",
     "faults",
     "health",
     "console",
@@ -166,6 +167,22 @@ def _conversations(ground: Ground) -> Room:
     )
 
 
+def _knowledge(ground: Ground) -> Room:
+    _require("knowledge", "numpy")
+    from holdfast.rooms.knowledge.room import Config, KnowledgeRoom
+
+    return KnowledgeRoom(
+        ground.settings.section("knowledge", Config),
+        sql=ground.sql,
+        model=ground.model,
+        jobs=ground.jobs,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        data_dir=ground.data_dir,
+    )
+
+
 def _health(ground: Ground) -> Room:
     from holdfast.rooms.health.room import Config, HealthRoom
 
@@ -193,6 +210,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "llm": _llm,
     "recommend": _recommend,
     "conversations": _conversations,
+    "knowledge": _knowledge,
     "faults": _faults,
     "health": _health,
     "console": _console,

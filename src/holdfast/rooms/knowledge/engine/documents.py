@@ -128,7 +128,7 @@ class Documents:
         return await self._jobs.find(version.job_id) if version.job_id and version.state == PENDING else None
 
     async def sweep(self) -> None:
-        """Give every upload that waits for nobody a job, end what has no future, and remove what is retired."""
+        """Give uploads that wait for nobody a job, end what has no future, and remove what is retired."""
         after = 0
         while found := await self._waiting.pending(after):
             for waiter in found:
@@ -173,7 +173,7 @@ class Documents:
         return None
 
     async def _describe(self, tenant: str, document_id: str, title: str, tags: tuple[str, ...]) -> None:
-        """Title and tags hold for the document, not for a version: they count at once, where they are given."""
+        """Title and tags are the document's, not a version's: where they are given, they count at once."""
         document = await self.store.document(tenant, document_id)
         if document is not None and (title or tags):
             await self.store.describe(

@@ -50,9 +50,10 @@ class Resolved(msgspec.Struct, frozen=True):
     verbatim: bool = False
     """Whether it is quotes and nothing else: without its citation a quote is not shown either."""
 
-    def text(self) -> str:
-        """As it is shown: `[1]` is the first of `cited`."""
-        return "".join(part if isinstance(part, str) else f" [{part + 1}]" for part in self.parts).strip()
+    def text(self, after: int = 0) -> str:
+        """As it is shown: `[1]` is the first of `cited`, or the number after those that stand before."""
+        shown = (part if isinstance(part, str) else f" [{part + after + 1}]" for part in self.parts)
+        return "".join(shown).strip()
 
     def kept(self, holds: Callable[[Cited], bool]) -> "Resolved":
         """The same without the citations that do not hold any more, numbered anew."""

@@ -1,4 +1,4 @@
-"""What becomes of a version that is pending: whether somebody works on it, and what to do when nobody does."""
+"""What becomes of a pending version: whether somebody works on it, and what to do when nobody does."""
 
 from typing import NamedTuple
 
