@@ -132,6 +132,8 @@ class Hit(msgspec.Struct, frozen=True):
     chunk: int
     score: float
     document_id: str = ""
+    held: float = 0.0
+    """Share of the question's weight that its terms hold, 0 to 1; compares between questions."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +152,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[str, ...]
     text: str
     score: float = 0.0
+    held: float = 0.0
 
 
 class Filter(msgspec.Struct, frozen=True):

@@ -39,6 +39,8 @@ class Candidate(NamedTuple):
     counts: bytes
     """The signatures of its terms (32 bits each, ascending), then how often each occurs (8 bits each)."""
     length: int
+    revision: int
+    """The tenant's, at the moment of the look-up."""
 
 
 def create(bind: Any) -> None:
@@ -113,13 +115,15 @@ def slices(version: int, chunks: int) -> list[tuple[int, int]]:
 def _candidates(terms: str, postings: str, listed: str) -> dict[tuple[bool, bool], TextClause]:
     """The statement for each set of filters; `{}` in `listed` is a parameter that holds a JSON array."""
     tags = (
-        " AND (SELECT count(*) FROM knowledge_tags g WHERE g.document_id = v.document_id"
+        " AND (SELECT count(*) FROM knowledge_tags g WHERE g.document_id = v.document_id"  # noqa: S608 - ours
         f" AND g.tag IN ({listed.format('tags')})) = :tag_count"
     )
     documents = f" AND v.document_id IN ({listed.format('documents')})"
     return {
         (tagged, named): text(
-            "SELECT t.id, t.document_id, c.counts, c.length FROM (SELECT m.id, m.score, v.document_id FROM ("
+            "SELECT t.id, t.document_id, c.counts, c.length,"  # noqa: S608 - our own text
+            " (SELECT revision FROM knowledge_revisions WHERE tenant = :tenant)"
+            " FROM (SELECT m.id, m.score, v.document_id FROM ("
             f"SELECT p.doc AS id, sum(q.weight) AS score FROM ({terms}) q CROSS JOIN {postings} p"
             f"{' WHERE p.term = q.term' if postings == 'knowledge_postings' else ''} GROUP BY p.doc) m"
             f" CROSS JOIN knowledge_versions v WHERE v.no = m.id >> {CHUNK_BITS} AND v.tenant = :tenant"

@@ -276,7 +276,7 @@ class Store:
         for hit in hits:
             if (row := rows.get(hit.chunk)) is not None:
                 text = await self.text(row[2], row[7], row[8])
-                found.append(_found(row, text, hit.score))
+                found.append(_found(row, text, hit))
         return found
 
     async def _held(self, no: int, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -340,7 +340,7 @@ def _version(row: Row) -> Version:
     return Version(**{**values, "facts": decode_json(values["facts"])})
 
 
-def _found(row: Row, text: str, score: float) -> Found:
+def _found(row: Row, text: str, hit: Hit) -> Found:
     id, document_id, no, n, name, title, tags, start, end, path = row
     return Found(
         chunk=id,
@@ -355,5 +355,6 @@ def _found(row: Row, text: str, score: float) -> Found:
         end=end,
         path=tuple(decode_json(path)),
         text=text,
-        score=score,
+        score=hit.score,
+        held=hit.held,
     )

@@ -1,8 +1,8 @@
 """The tables of documents, and every statement on them but those of the index.
 
 A version's number is drawn once and never again (`knowledge_counters`), and a chunk's number holds its
-version's, so that everything of a version is a range. What is written for a version is written while it is pending:
-`HOLD` fails once it has been deleted, erased or superseded.
+version's, so that everything of a version is a range. What is written for a version is written while it is
+pending: `HOLD` fails once it has ended.
 """
 
 from typing import Any
