@@ -6,6 +6,9 @@ import zipfile
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
+ENDLESS = " ".join("`" * length for length in range(1, 2_500))
+"""Code spans of which none is closed: each is searched for in all that follows, for minutes."""
+
 
 def pdf_of(*pages: list[str], title: str = "", extra: dict[int, bytes] | None = None) -> bytes:
     """A PDF whose pages show these lines; all its font has is a ToUnicode table, of what the codes mean.

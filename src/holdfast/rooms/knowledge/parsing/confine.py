@@ -7,6 +7,9 @@ import sys
 
 from holdfast.rooms.knowledge.rules.parsed import Limits
 
+if sys.platform != "win32":
+    import resource
+
 _RESERVE = 64 << 20
 """Address space kept back, so that running out of memory can still be said."""
 _FILES = 32
@@ -23,8 +26,6 @@ def close_all_but(fd: int) -> None:
 
 def limit(limits: Limits) -> None:
     """Hold this process to its seconds and bytes; it can start nothing and write no file."""
-    import resource
-
     os.nice(5)  # who waits for an answer goes before who waits for a document
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
@@ -41,16 +42,12 @@ def limit(limits: Limits) -> None:
 def release_reserve() -> None:
     """Take the memory that was kept back; after a MemoryError, to say so."""
     if sys.platform == "linux":
-        import resource
-
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def _set(what: int, soft: int, hard: int) -> None:
     """Set a limit, but never above what the process was given."""
-    import resource
-
     given = resource.getrlimit(what)[1]
     if given != resource.RLIM_INFINITY:
         soft, hard = min(soft, given), min(hard, given)

@@ -6,6 +6,7 @@ millisecond, an interpreter with its parsers a few hundred. Where there is no fo
 document.
 """
 
+import codecs
 import gc
 import logging
 import os
@@ -19,6 +20,10 @@ from holdfast.rooms.knowledge.parsing.read import prepare, tell
 from holdfast.rooms.knowledge.parsing.wire import Asked, Head, most_bytes, pack_head, read_asked
 
 _PIECE = 1 << 16
+_ENCODINGS = ("cp949", "euc_kr", "cp1252", "utf-16-le", "utf-16-be")
+"""Loaded once, not by each child that meets one."""
+_COLLECT = (50_000, 20, 50)
+"""Objects until rubbish is looked for: a child ends soon, and its memory is limited in any case."""
 _UNNEEDED = ("PIL", "fontTools")
 """What the parser of PDF imports where it is there, for pictures and the insides of fonts. It takes three
 times as long to import as the parser, and is code that a stranger's document need not reach."""
@@ -28,11 +33,14 @@ def serve() -> None:
     """Answer one request after another; returns when nobody asks any more."""
     for unneeded in _UNNEEDED:
         sys.modules[unneeded] = None  # type: ignore[assignment] # this is how an import is refused
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
     logging.disable()  # parsers warn about every other document; what matters becomes a warning of the result
-    gc.freeze()
+    gc.set_threshold(*_COLLECT)
     while line := _line():
         asked = read_asked(line)
-        prepare(asked)
+        if prepare(asked):
+            gc.freeze()  # what every child has in common is not to be copied by a collection
         if not hasattr(os, "fork"):
             _answer(Head(0, 0.0, 0, 0), tell(asked))
             return

@@ -1,5 +1,6 @@
 """One document: what it is, and which parser reads it."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from holdfast.rooms.knowledge.rules.parsed import Limits, Parsed
 Reader = Callable[[bytes, Limits], Parsed]
 
 
-def prepare(asked: Asked) -> None:
-    """Import the parser of this document before the fork, so that the next document finds it there."""
+def prepare(asked: Asked) -> bool:
+    """Import the parser of this document before the fork, where the next one finds it; whether it is new."""
+    before = len(sys.modules)
     try:
         with Path(asked.path).open("rb") as file:
             _reader(detect(file.read(HEAD_BYTES), asked.media_type, asked.name))
     except (OSError, Problem):
-        return  # the child meets the same, and says so
+        return False  # the child meets the same, and says so
+    return len(sys.modules) > before
 
 
 def tell(asked: Asked) -> bytes:

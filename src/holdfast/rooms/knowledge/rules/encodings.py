@@ -36,14 +36,13 @@ def decoded(raw: bytes, declared: str = "") -> tuple[str, str]:
         encoding = "utf-16-le" if raw[1:4096:2].count(0) >= raw[:4096:2].count(0) else "utf-16-be"
         return raw.decode(encoding, "replace"), encoding
     named = known(declared)
-    korean = _strict(raw, "cp949")
-    if korean is not None and not raw.isascii() and named == "cp949" and _reads_as_korean(korean):
+    if named == "cp949" and not raw.isascii() and (korean := _korean(raw)):
         return korean, "cp949"
     # Bytes above 127 that are valid UTF-8 are UTF-8, whatever a template declares; ASCII may be ISO 2022.
     for encoding in ("utf-8", named) if not raw.isascii() else (named, "utf-8"):
         if encoding and (text := _strict(raw, encoding)) is not None:
             return text, encoding
-    if korean is not None and _reads_as_korean(korean):
+    if korean := _korean(raw):
         return korean, "cp949"
     loose = raw.decode("utf-8", "replace")
     if loose.count("\ufffd") * 50 <= sum(char > "\x7f" for char in loose):
@@ -69,6 +68,12 @@ def _strict(raw: bytes, encoding: str) -> str | None:
         return raw.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         return None
+
+
+def _korean(raw: bytes) -> str:
+    """The text when it is Korean in cp949; else empty."""
+    text = _strict(raw, "cp949")
+    return text if text and _reads_as_korean(text) else ""
 
 
 def _reads_as_korean(text: str) -> bool:

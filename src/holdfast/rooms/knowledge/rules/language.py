@@ -4,7 +4,7 @@ import re
 
 from holdfast.rooms.knowledge.rules.parsed import Language
 
-_LOOKED_AT = 20_000
+_LOOKED_AT = 8_000
 _HANGUL = re.compile("[가-힣ᄀ-ᇿㄱ-ㆎ]")
 _LATIN = re.compile("[A-Za-zÀ-ɏ]")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -63,7 +63,7 @@ _FEW = 25
 
 
 def language_of(text: str) -> Language:
-    """`ko`, `en` or `other`, by letters and by common words of the first 20,000 characters.
+    """`ko`, `en` or `other`, by letters and by common words of the first 8,000 characters.
 
     >>> language_of("홀드패스트는 Python 서비스의 운영 계층입니다.")
     'ko'
