@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Check, Finding, Migration, Room
 from holdfast.kernel.tasks import Supervisor
@@ -14,8 +16,13 @@ from holdfast.rooms.jobs.engine.crew import SERVER, Crew
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.pulse import Database, Signals
+from holdfast.rooms.jobs.rules.brokers import broker_of
+from holdfast.rooms.jobs.rules.engines import CELERY
 from holdfast.rooms.jobs.rules.settings import Config as Config
 from holdfast.rooms.jobs.store import tables
+
+if TYPE_CHECKING:
+    from holdfast.rooms.jobs.celery.side import CelerySide
 
 
 class JobsRoom(Room):
@@ -44,6 +51,7 @@ class JobsRoom(Room):
         kind: str = SERVER,
         durable: str = "",
         rng: random.Random | None = None,
+        url: str = "",
     ) -> None:
         self.config = config
         figures = Figures(meter)
@@ -63,6 +71,11 @@ class JobsRoom(Room):
             durable=durable,
         )
         self.engine.ring = self.crew.ring
+        self.celery: CelerySide | None = None
+        if broker := _broker(config, url):
+            from holdfast.rooms.jobs.celery import side
+
+            self.celery = side.CelerySide(broker, self.engine, self.crew, clock=clock, meter=meter)
         self._sql = sql
         self._running = False
 
@@ -73,6 +86,8 @@ class JobsRoom(Room):
         self.engine.start()
         try:
             await self.crew.start()
+            if self.celery is not None:
+                await self.celery.start()
         except BaseException:
             await self.stop()
             raise
@@ -80,6 +95,8 @@ class JobsRoom(Room):
     async def stop(self) -> None:
         if self._running:
             self._running = False
+            if self.celery is not None:
+                await self.celery.stop()
             await self.crew.stop()
             await self.engine.stop()
 
@@ -98,6 +115,18 @@ class JobsRoom(Room):
             "running": len(self.crew.worker.running),
             "works_here": self.crew.worker.claiming,
         }
+        if self.celery is not None and self.celery.is_in_force and self.celery.is_away:
+            return Finding("degraded", "the broker is away: jobs are kept and told of later", facts)
         if not alive:
             return Finding("degraded", "no worker is alive: jobs are kept, and none is begun", facts)
         return Finding(facts=facts)
+
+
+def _broker(config: Config, url: str) -> str:
+    """The broker's URL, where there is one to speak to or the engine needs one; raises Misconfigured."""
+    given = config.broker_url.reveal()
+    if not given and config.engine != CELERY:
+        return ""
+    if find_spec("celery") is None:
+        raise Misconfigured("the engine celery needs Celery", hint="pip install 'holdfast[celery]'")
+    return broker_of(given, url)

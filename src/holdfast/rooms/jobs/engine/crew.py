@@ -104,6 +104,10 @@ class Crew:
 
     # -- life -------------------------------------------------------------------------------------
 
+    def become(self, kind: str) -> None:
+        """What this process is to jobs, where that is known only after it was composed."""
+        self.kind = self.switching.kind = kind
+
     async def start(self) -> None:
         """Listen, rescue, keep time; and work, as far as the engine in force gives this process work."""
         config, engine = self.engine.config, self.engine

@@ -24,6 +24,7 @@ from holdfast.rooms.jobs.store.outside import add_within, notify_within
 from holdfast.rooms.jobs.store.reading import Reading
 from holdfast.rooms.jobs.store.rows import NewJob, Schedule
 from holdfast.rooms.jobs.store.store import Store
+from holdfast.rooms.jobs.store.telling import Telling
 from holdfast.rooms.jobs.store.upkeep import Upkeep
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,6 +68,7 @@ class JobsEngine:
         self.store = Store(sql)
         self.upkeep = Upkeep(sql)
         self.reading = Reading(sql)
+        self.telling = Telling(sql)
         self.watching = Watching(self.reading)
         self.rows = Rows(frozenset(config.known_queues()), clock, ids)
         self.schedules: dict[str, Schedule] = {}

@@ -24,7 +24,7 @@ class Switching:
         self.roles: dict[str, Role] = {}
         self._config = config
         self._jobs = engine
-        self._kind = kind
+        self.kind = kind
         self._own = own
         self._clock = clock
         self._durable = durable
@@ -45,7 +45,7 @@ class Switching:
         """Put another engine in force, everywhere; nothing that is enqueued or runs is touched."""
         name = engines.check_engine(engine)
         await self._jobs.upkeep.decide(DECISION, name, int(self._clock.wall() * 1000))
-        await self._jobs.store.use_broker(name == engines.CELERY)
+        await self._jobs.telling.use_broker(name == engines.CELERY)
 
     def _role(self, queue: str, alive: Sequence[Worker], now: float) -> Role:
         count = sum(
@@ -57,7 +57,7 @@ class Switching:
             self._seen_at[queue] = now
         seen = Seen(
             engine=self.engine,
-            is_worker=self._kind != "server",
+            is_worker=self.kind != "server",
             serves_jobs=self._config.workers,
             alive=count,
             alone_s=now - self._seen_at.get(queue, self._since),
