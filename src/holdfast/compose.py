@@ -37,6 +37,8 @@ ROOMS = (
     "console",
 )
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
+PROCESS_ENV = "HOLDFAST_PROCESS"
+"""How our commands tell a process what it is: `server`, where nothing is said, `worker` or `celery`."""
 
 
 # -- one function a room: which port it implements and what it is given --------------------------
@@ -296,6 +298,7 @@ def read_settings(
 def compose(settings: Settings, clock: Clock | None = None) -> Ground:
     """Build every room that is wanted and can run; nothing is started yet."""
     ground = Ground(settings, clock or SystemClock())
+    ground.jobs_kind = os.environ.get(PROCESS_ENV) or ground.jobs_kind
     ground.seed = partial(seed_demo, ground)
     wanted = ground.root.rooms
     unknown = sorted(set(wanted) - set(ROOMS))

@@ -100,7 +100,6 @@ class World:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(START_S)
-        print(self.log()[-6000:])
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ async def test_nothing_is_lost_when_the_broker_loses_everything(own_redis, world
     await until(lambda: len(world.noted()) >= 60)
     own_redis.kill()
     ids += await enqueue(world, "note", 30)  # a broker that is down fails no enqueue
-    await until(lambda: world.hold.ground.rooms["jobs"].celery.is_away)
+    await until(lambda: world.hold.ground.rooms["jobs"].celery.dispatcher.is_away)
     own_redis.start()
     ids += await enqueue(world, "note", 30)
     await until(lambda: world.all_are("succeeded", ids))

@@ -78,6 +78,11 @@ class Dispatcher:
         """Whether the broker did not answer when it was last asked."""
         return self._away
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that tells."""
+        return self._holds
+
     def wake(self, topic: str = "") -> None:
         """Something may be ready in that queue, or in any."""
         for line in self._lines.values():
@@ -122,7 +127,7 @@ class Dispatcher:
         now = self._clock.monotonic()
         if now - self._adopted_at >= ADOPT_S:
             self._adopted_at = now
-            await self._telling.use_broker(True)
+            await self._telling.adopt()
         if now - self._stirred_at >= self._poll_s:
             self._stirred_at = now
             for line in self._lines.values():

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from celery import Celery
 
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.room import Finding
 from holdfast.ports.services import Meter
 from holdfast.rooms.jobs.celery.app import make_app
 from holdfast.rooms.jobs.celery.broker import Broker
@@ -16,6 +17,7 @@ from holdfast.rooms.jobs.celery.working import Working
 from holdfast.rooms.jobs.engine.crew import CELERY, Crew
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.rules import engines
+from holdfast.rooms.jobs.store.telling import Telling
 
 
 class CelerySide:
@@ -43,10 +45,13 @@ class CelerySide:
     def is_in_force(self) -> bool:
         return self._crew.switching.engine == engines.CELERY
 
-    @property
-    def is_away(self) -> bool:
-        """Whether the broker did not answer this process when it was last asked."""
-        return self.dispatcher is not None and self.dispatcher.is_away
+    async def state(self) -> Finding:
+        """Degraded while the broker does not answer the process that tells it of jobs."""
+        dispatcher = self.dispatcher
+        facts = {"in_force": self.is_in_force, "leads": dispatcher is not None and dispatcher.leads}
+        if self.is_in_force and dispatcher is not None and dispatcher.is_away:
+            return Finding("degraded", "the broker is away: jobs are kept, and told of later", facts)
+        return Finding(facts=facts)
 
     async def start(self) -> None:
         """Tell the broker of what is ready, if this process comes to lead. After the crew's start."""
@@ -55,7 +60,7 @@ class CelerySide:
         config = self._engine.config
         self.dispatcher = Dispatcher(
             Broker(self.app),
-            telling=self._engine.telling,
+            telling=Telling(self._engine.store.sql),
             upkeep=self._engine.upkeep,
             presence=signals.presence,
             clock=self._clock,

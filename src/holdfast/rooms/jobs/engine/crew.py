@@ -60,8 +60,10 @@ class Crew:
     ) -> None:
         config = engine.config
         self.engine = engine
+        engine.ring, engine.stopped = self.ring, self._stop_job
         self.kind = kind
         self.id = ids.sortable(clock.wall())
+        self._ids = ids
         self.host = socket.gethostname() or "host"
         self._clock = clock
         self._supervisor = supervisor
@@ -111,6 +113,7 @@ class Crew:
     async def start(self) -> None:
         """Listen, rescue, keep time; and work, as far as the engine in force gives this process work."""
         config, engine = self.engine.config, self.engine
+        self._take_name()
         self.signals = self._open_signals()
         await self.signals.bell.listen(self.heard)
         self.rescue = Rescue(
@@ -172,7 +175,6 @@ class Crew:
         )
         await self.pulse.start()
         self._working = True
-        self.engine.cancelled = self.worker.cancel
         self.worker.lease = self._lease_left_s
         self.worker.start()
 
@@ -249,6 +251,12 @@ class Crew:
 
     # -- within -----------------------------------------------------------------------------------
 
+    def _take_name(self) -> None:
+        """A name of this start's own: the processes of a pool are forked from one that was composed before."""
+        self.id = self.switching.own = self._ids.sortable(self._clock.wall())
+        self.worker.rename(self.id)
+        self._folders.own_by(self.id)
+
     def _alive(self) -> list[WorkerRow]:
         return [] if self.rescue is None else self.rescue.alive
 
@@ -277,6 +285,12 @@ class Crew:
             return await self.engine.store.batch(job.after_batch)
         found = await self.engine.find(job.after_job)
         return None if found is None else found.result
+
+    def _stop_job(self, job_id: str) -> None:
+        """Somebody cancelled it here: it may run here, run elsewhere, or have others behind it."""
+        self.worker.cancel(job_id)
+        self.ring("cancel")
+        self._settle_soon()
 
     def _settle_soon(self) -> None:
         self._spawn(self._quietly("followers", self.engine.settle)())

@@ -1,17 +1,61 @@
-"""Jobs as they are shown, and what happened to them, from the rows."""
+"""Jobs as they are shown: to their owner, and to an administrator."""
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from holdfast.kernel.codec import decode_json
-from holdfast.ports.jobs import JobEvent, JobView
-from holdfast.rooms.jobs.rules import states
+from holdfast.ports.jobs import JobView
 from holdfast.rooms.jobs.rules.fairness import priority_of
-from holdfast.rooms.jobs.rules.states import AttemptFacts, EventFacts, JobFacts
-from holdfast.rooms.jobs.store.reading import Reading, Stored
-from holdfast.rooms.jobs.store.rows import Attempt, Told
+from holdfast.rooms.jobs.rules.states import status_of
+from holdfast.rooms.jobs.store.reading import Stored
+from holdfast.rooms.jobs.store.rows import Attempt, Worker
 from holdfast.rooms.jobs.store.tables import NEVER_MS
 
-_TRIES = 5
+
+class Whole(msgspec.Struct, frozen=True):
+    """A job with everything that its row and its attempts hold."""
+
+    job: JobView
+    payload: Any
+    version: int
+    crashes: int
+    worker: str
+    unique_key: str | None
+    deadline_ms: int | None
+    cancel_reason: str
+    waits_for: str
+    """The job or the batch that has to end first; empty for none."""
+    trace: str
+    attempts: tuple[Attempt, ...]
+    """Those that have ended, each with its error and its traceback."""
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """Jobs, the newest first, and where the list goes on."""
+
+    jobs: tuple[JobView, ...]
+    next_before: str | None = None
+    """Send it as `before` to get the rest; null when there is none."""
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker, as it told of itself with its last heartbeat."""
+
+    id: str
+    engine: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    started_ms: int
+    heartbeat_age_s: float
+    alive: bool
+    """Whether its lease holds. One whose lease is over may be cut off; its jobs are given away."""
+    stopping: bool
+    facts: Mapping[str, Any] = {}
+    """Jobs at hand, jobs done, their rate, memory."""
 
 
 def view_of(row: Stored) -> JobView:
@@ -21,7 +65,7 @@ def view_of(row: Stored) -> JobView:
         name=row.name,
         queue=row.queue,
         state=row.state,
-        status=states.status_of(row.state),
+        status=status_of(row.state),
         tenant=row.tenant,
         user=row.owner,
         priority=priority_of(row.lane),
@@ -29,7 +73,7 @@ def view_of(row: Stored) -> JobView:
         message=row.message,
         attempts=row.attempts,
         max_attempts=row.max_attempts,
-        cancel_requested=row.cancel_ms is not None,
+        cancel_requested=row.cancel_ms is not None or row.ending == "cancelled",
         error_kind=row.error_kind,
         error=row.error,
         result=None if row.result is None else decode_json(row.result),
@@ -41,75 +85,49 @@ def view_of(row: Stored) -> JobView:
     )
 
 
-class Snapshot:
-    """A job with its attempts and stored events, as one moment saw them."""
-
-    __slots__ = ("attempts", "row", "told")
-
-    def __init__(self, row: Stored, attempts: list[Attempt], told: list[Told]) -> None:
-        self.row = row
-        self.attempts = attempts
-        self.told = told
-
-    def events(self, after: int) -> list[JobEvent]:
-        """What happened after event `after`, in order."""
-        row = self.row
-        job = JobFacts(
-            row.created_ms,
-            row.state,
-            row.attempts,
-            row.started_ms,
-            row.ended_ms,
-            _said(row.error_kind, row.error),
-        )
-        ended = [
-            AttemptFacts(
-                one.attempt, one.started_ms, one.ended_ms, one.outcome, _said(one.error_kind, one.error)
-            )
-            for one in self.attempts
-        ]
-        stored = [EventFacts(one.seq, one.kind, one.at_ms, decode_json(one.data)) for one in self.told]
-        found = states.events_of(job, ended, stored, after)
-        return [JobEvent(each.seq, each.kind, each.at_ms, each.data) for each in found]
+def whole_of(row: Stored, attempts: Sequence[Attempt]) -> Whole:
+    """The job as an administrator sees it."""
+    return Whole(
+        job=view_of(row),
+        payload=payload_of(row.payload),
+        version=row.version,
+        crashes=row.crashes,
+        worker=row.worker,
+        unique_key=row.unique_key,
+        deadline_ms=row.deadline_ms,
+        cancel_reason=row.cancel_reason,
+        waits_for=row.after_job or row.after_batch,
+        trace=row.trace,
+        attempts=tuple(attempts),
+    )
 
 
-async def snapshots(reading: Reading, wanted: dict[str, int]) -> dict[str, Snapshot]:
-    """The jobs of `wanted` (id to the event after which is asked), those that there are.
-
-    Three tables are read one after the other; a job that went on meanwhile is read again.
-    """
-    found: dict[str, Snapshot] = {}
-    left = dict(wanted)
-    for _ in range(_TRIES):
-        if not left:
-            break
-        ids = list(left)
-        before = await reading.some(ids)
-        attempts = await reading.attempts(ids)
-        least = (
-            min(
-                states.needed_after(after, before[job].attempts)
-                for job, after in left.items()
-                if job in before
-            )
-            if before
-            else 0
-        )
-        told = await reading.events(ids, least)
-        now = await reading.some(ids)
-        for job in ids:
-            row, again = before.get(job), now.get(job)
-            if again is None:
-                del left[job]
-            elif row is not None and _place(row) == _place(again):
-                found[job] = Snapshot(again, attempts.get(job, []), told.get(job, []))
-                del left[job]
-    return found
+def payload_of(raw: str) -> Any:
+    """A payload for people; one that is no JSON is shown as the text that it is."""
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw
 
 
-def _place(row: Stored) -> tuple[Any, ...]:
-    return row.fence, row.state, row.attempts, row.ended_ms
+def listing(rows: Sequence[Stored], most: int) -> Listing:
+    """Up to `most` of these; one more than that says that there are more."""
+    part = rows[:most]
+    return Listing(tuple(map(view_of, part)), part[-1].id if len(rows) > most else None)
 
 
-def _said(kind: str, error: str) -> dict[str, Any]:
-    return {"error_kind": kind, "error": error} if kind else {}
+def worker_of(row: Worker, now_ms: int) -> WorkerView:
+    """The worker, seen at `now_ms`."""
+    facts = payload_of(row.facts)
+    return WorkerView(
+        id=row.id,
+        engine=row.engine,
+        host=row.host,
+        pid=row.pid,
+        queues=tuple(filter(None, row.queues.split(","))),
+        started_ms=row.started_ms,
+        heartbeat_age_s=max(0.0, (now_ms - row.beat_ms) / 1000),
+        alive=row.lease_until_ms >= now_ms,
+        stopping=bool(row.stopping),
+        facts=facts if isinstance(facts, dict) else {},
+    )
