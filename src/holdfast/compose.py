@@ -163,6 +163,7 @@ def _jobs(ground: Ground) -> Room:
         supervisor=ground.supervisor,
         kind=ground.jobs_kind,
         durable=os.environ.get("USE_DURABLE_WORKER", ""),
+        url=ground.root.url or "",
     )
     ground.jobs = room.engine
     return room

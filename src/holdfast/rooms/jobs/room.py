@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Check, Migration, Room, Verb
 from holdfast.kernel.route import Route
@@ -20,8 +22,13 @@ from holdfast.rooms.jobs.engine.pulse import Database, Signals
 from holdfast.rooms.jobs.engine.stream import StreamFigures
 from holdfast.rooms.jobs.engine.verbs import Verbs
 from holdfast.rooms.jobs.http import JobsHttp, Served, routes
+from holdfast.rooms.jobs.rules.brokers import broker_of
+from holdfast.rooms.jobs.rules.engines import CELERY
 from holdfast.rooms.jobs.rules.settings import Config as Config
 from holdfast.rooms.jobs.store import tables
+
+if TYPE_CHECKING:
+    from holdfast.rooms.jobs.celery.side import CelerySide
 
 
 class JobsRoom(Room):
@@ -50,6 +57,7 @@ class JobsRoom(Room):
         kind: str = SERVER,
         durable: str = "",
         rng: random.Random | None = None,
+        url: str = "",
     ) -> None:
         self.config = config
         figures = Figures(meter)
@@ -68,6 +76,11 @@ class JobsRoom(Room):
             draw=(rng or random.Random()).random,  # noqa: S311 - it spreads load, it guards nothing
             durable=durable,
         )
+        self.celery: CelerySide | None = None
+        if broker := _broker(config, url):
+            from holdfast.rooms.jobs.celery import side
+
+            self.celery = side.CelerySide(broker, engine, self.crew, clock=clock, meter=meter)
         self.admin = Admin(
             config,
             upkeep=engine.upkeep,
@@ -76,6 +89,7 @@ class JobsRoom(Room):
             ring=self.crew.ring,
             run_now=engine.run_now,
             durable=durable or None,
+            has_broker=self.celery is not None,
         )
         self._checking = Checking(engine.history, engine.upkeep, clock, config.dead_alert, config.patience_s)
         self._served = Served(
@@ -98,6 +112,8 @@ class JobsRoom(Room):
         self.engine.start()
         try:
             await self.crew.start()
+            if self.celery is not None:
+                await self.celery.start()
         except BaseException:
             await self.stop()
             raise
@@ -105,6 +121,8 @@ class JobsRoom(Room):
     async def stop(self) -> None:
         if self._running:
             self._running = False
+            if self.celery is not None:
+                await self.celery.stop()
             await self.crew.stop()
             await self.engine.stop()
 
@@ -112,7 +130,18 @@ class JobsRoom(Room):
         return routes(self._http)
 
     def checks(self) -> Sequence[Check]:
-        return self._checking.all()
+        found = [*self._checking.all()]
+        return [*found, Check("jobs broker", self.celery.state)] if self.celery is not None else found
 
     def verbs(self) -> Sequence[Verb]:
         return self._verbs.all()
+
+
+def _broker(config: Config, url: str) -> str:
+    """The broker's URL, where there is one to speak to or the engine needs one; raises Misconfigured."""
+    given = config.broker_url.reveal()
+    if not given and config.engine != CELERY:
+        return ""
+    if find_spec("celery") is None:
+        raise Misconfigured("the engine celery needs Celery", hint="pip install 'holdfast[celery]'")
+    return broker_of(given, url)

@@ -63,6 +63,7 @@ class Crew:
         engine.ring, engine.stopped = self.ring, self._stop_job
         self.kind = kind
         self.id = ids.sortable(clock.wall())
+        self._ids = ids
         self.host = socket.gethostname() or "host"
         self._clock = clock
         self._supervisor = supervisor
@@ -105,9 +106,14 @@ class Crew:
 
     # -- life -------------------------------------------------------------------------------------
 
+    def become(self, kind: str) -> None:
+        """What this process is to jobs, where that is known only after it was composed."""
+        self.kind = self.switching.kind = kind
+
     async def start(self) -> None:
         """Listen, rescue, keep time; and work, as far as the engine in force gives this process work."""
         config, engine = self.engine.config, self.engine
+        self._take_name()
         self.signals = self._open_signals()
         await self.signals.bell.listen(self.heard)
         self.rescue = Rescue(
@@ -244,6 +250,12 @@ class Crew:
         }
 
     # -- within -----------------------------------------------------------------------------------
+
+    def _take_name(self) -> None:
+        """A name of this start's own: the processes of a pool are forked from one that was composed before."""
+        self.id = self.switching.own = self._ids.sortable(self._clock.wall())
+        self.worker.rename(self.id)
+        self._folders.own_by(self.id)
 
     def _alive(self) -> list[WorkerRow]:
         return [] if self.rescue is None else self.rescue.alive

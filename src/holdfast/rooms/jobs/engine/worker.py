@@ -103,6 +103,10 @@ class Worker:
 
     # -- life -------------------------------------------------------------------------------------
 
+    def rename(self, worker_id: str) -> None:
+        """The name that it claims under. Before the start."""
+        self.id = self._deciding.worker = worker_id
+
     def start(self) -> None:
         """Begin to work; `claiming` says whether to look for work."""
         self.loop = asyncio.get_running_loop()
