@@ -10,10 +10,10 @@ from holdfast.kernel.errors import Unavailable
 from holdfast.kernel.route import Answer, Call, Route
 from holdfast.ports.jobs import JobView
 from holdfast.rooms.jobs.engine.admin import Admin, EngineView, QueueView
-from holdfast.rooms.jobs.engine.decisions import Decisions, Many
+from holdfast.rooms.jobs.engine.decisions import Many
+from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.stream import StreamFigures, event_stream
 from holdfast.rooms.jobs.engine.views import Listing, Whole, WorkerView, listing, view_of
-from holdfast.rooms.jobs.engine.watching import Watching
 from holdfast.rooms.jobs.rules.access import may_see
 from holdfast.rooms.jobs.rules.asks import (
     AdminQuery,
@@ -31,8 +31,7 @@ from holdfast.rooms.jobs.rules.asks import (
 from holdfast.rooms.jobs.rules.lines import MEDIA_TYPE, seq_of
 from holdfast.rooms.jobs.rules.problems import AlreadyEnded, NoUser, unknown_job
 from holdfast.rooms.jobs.rules.states import CANCELLED, FAILED
-from holdfast.rooms.jobs.store.history import History
-from holdfast.rooms.jobs.store.reading import Filters, Reading, Stored
+from holdfast.rooms.jobs.store.reading import Filters, Stored
 from holdfast.rooms.jobs.store.rows import Schedule
 
 PATH = "/api/v1/jobs"
@@ -68,21 +67,11 @@ class Begun(msgspec.Struct, frozen=True):
 class Served:
     """What the addresses ask."""
 
-    def __init__(
-        self,
-        *,
-        reading: Reading,
-        history: History,
-        watching: Watching,
-        decisions: Decisions,
-        admin: Admin,
-        figures: StreamFigures,
-        heartbeat_s: float,
-    ) -> None:
-        self.reading = reading
-        self.history = history
-        self.watching = watching
-        self.decisions = decisions
+    def __init__(self, jobs: JobsEngine, admin: Admin, figures: StreamFigures, heartbeat_s: float) -> None:
+        self.reading = jobs.reading
+        self.history = jobs.history
+        self.watching = jobs.watching
+        self.decisions = jobs.decisions
         self.admin = admin
         self.figures = figures
         self.heartbeat_s = heartbeat_s

@@ -7,13 +7,19 @@ from typing import ClassVar
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.ids import IdSource
-from holdfast.kernel.room import Check, Finding, Migration, Room
+from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
+from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import EventLog, Meter
+from holdfast.rooms.jobs.engine.admin import Admin
 from holdfast.rooms.jobs.engine.crew import SERVER, Crew
+from holdfast.rooms.jobs.engine.dead_letters import DeadLetters
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.pulse import Database, Signals
+from holdfast.rooms.jobs.engine.stream import StreamFigures
+from holdfast.rooms.jobs.engine.verbs import Verbs
+from holdfast.rooms.jobs.http import JobsHttp, Served, routes
 from holdfast.rooms.jobs.rules.settings import Config as Config
 from holdfast.rooms.jobs.store import tables
 
@@ -63,6 +69,18 @@ class JobsRoom(Room):
             durable=durable,
         )
         self.engine.ring = self.crew.ring
+        self.admin = Admin(
+            config,
+            store=self.engine.store,
+            upkeep=self.engine.upkeep,
+            reading=self.engine.reading,
+            clock=clock,
+            ring=self.crew.ring,
+            run_now=self.engine.run_now,
+            durable=durable,
+        )
+        self._served = Served(self.engine, self.admin, StreamFigures(meter), config.heartbeat_s)
+        self._dead_letters = DeadLetters(self.engine.history, clock, config.dead_alert)
         self._sql = sql
         self._running = False
 
@@ -83,8 +101,14 @@ class JobsRoom(Room):
             await self.crew.stop()
             await self.engine.stop()
 
+    def routes(self) -> Sequence[Route]:
+        return routes(JobsHttp(lambda: self._served if self._running else None))
+
+    def verbs(self) -> Sequence[Verb]:
+        return Verbs(self.engine, self.admin).all()
+
     def checks(self) -> Sequence[Check]:
-        return (Check("jobs", self._state),)
+        return (Check("jobs", self._state), self._dead_letters.check())
 
     async def _state(self) -> Finding:
         """Degraded where nobody works a queue off; down without the ledger."""

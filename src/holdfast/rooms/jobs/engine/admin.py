@@ -1,6 +1,7 @@
 """What administrators see and set: queues, workers, schedules, the engine, one job with everything."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -12,6 +13,7 @@ from holdfast.rooms.jobs.rules.problems import UnknownQueue, UnknownSchedule, un
 from holdfast.rooms.jobs.rules.settings import Config
 from holdfast.rooms.jobs.store.reading import Reading
 from holdfast.rooms.jobs.store.rows import QueueRow, Schedule
+from holdfast.rooms.jobs.store.store import Store
 from holdfast.rooms.jobs.store.upkeep import Upkeep
 
 ENGINE = "engine"
@@ -41,8 +43,8 @@ class EngineView(msgspec.Struct, frozen=True):
     engine: str
     configured: str
     decided: str | None
-    durable: str | None
-    """The value of USE_DURABLE_WORKER, where it is set."""
+    durable: str
+    """The value of USE_DURABLE_WORKER; empty where it is not set."""
 
 
 class Admin:
@@ -52,15 +54,17 @@ class Admin:
         self,
         config: Config,
         *,
+        store: Store,
         upkeep: Upkeep,
         reading: Reading,
         clock: Clock,
-        ring: Callable[[str], None],
+        ring: Callable[[str], Any],
         run_now: RunNow,
-        durable: str | None = None,
+        durable: str = "",
     ) -> None:
-        """`durable` is the value of USE_DURABLE_WORKER."""
+        """`durable` is the value of USE_DURABLE_WORKER, empty where it is not set."""
         self._config = config
+        self._store = store
         self._upkeep = upkeep
         self._reading = reading
         self._clock = clock
@@ -176,8 +180,10 @@ class Admin:
         """Let this engine claim from now on, in all processes; None: as the settings and the environment
         say."""
         await self._upkeep.decide(ENGINE, engines.check_engine(engine) if engine else "", self._now_ms())
+        found = await self.engine()
+        await self._store.use_broker(found.engine == engines.CELERY)
         self._ring("")
-        return await self.engine()
+        return found
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)

@@ -15,6 +15,7 @@ from holdfast.kernel.ids import IdSource
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import EventLog
 from holdfast.rooms.jobs.engine.attempt import Attempt
+from holdfast.rooms.jobs.engine.decisions import CANCEL
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
@@ -27,8 +28,13 @@ from holdfast.rooms.jobs.store.rows import Worker as WorkerRow
 
 logger = logging.getLogger("holdfast.jobs")
 
-SERVER, WORKER, CELERY = "server", "worker", "celery"
-"""What a process is: the server beside its requests, `holdfast worker`, a worker of Celery."""
+SERVER, WORKER, CELERY, VERB = "server", "worker", "celery", "verb"
+"""What a process is: the server beside its requests, `holdfast worker`, a worker of Celery, a command that
+looks at jobs or decides on them and works none off."""
+NEWS = "news"
+"""What is rung when something happened to jobs that somebody may watch, and nothing came into a queue."""
+_NEWS_S = 0.1
+"""Least pause between two such rings: progress is kept no more often."""
 
 _SETTLE_S = 5.0
 _COUNT_S = 10.0
@@ -100,6 +106,7 @@ class Crew:
         self._due_task: asyncio.Task[None] | None = None
         self._complained: dict[str, float] = {}
         self._working = False
+        self._news: asyncio.TimerHandle | None = None
         self._rate = (0, 0.0)
 
     # -- life -------------------------------------------------------------------------------------
@@ -109,6 +116,9 @@ class Crew:
         config, engine = self.engine.config, self.engine
         self.signals = self._open_signals()
         await self.signals.bell.listen(self.heard)
+        if self.kind == VERB:
+            await self.switching.look(())
+            return
         self.rescue = Rescue(
             self.id,
             self.host,
@@ -170,6 +180,7 @@ class Crew:
         self._working = True
         self.engine.cancelled = self.worker.cancel
         self.worker.lease = self._lease_left_s
+        self.worker.wrote = self._wrote
         self.worker.start()
 
     async def stop(self) -> None:
@@ -188,6 +199,9 @@ class Crew:
             self._working = False
         for task in list(self._tasks):
             task.cancel()
+        if self._news is not None:
+            self._news.cancel()
+            self._ring_news()
         if self.signals is not None:
             await self.signals.bell.close()
             await self.signals.presence.close()
@@ -202,12 +216,22 @@ class Crew:
 
     def heard(self, topic: str) -> None:
         """Somebody rang."""
-        if topic == "cancel":
+        if topic == CANCEL:
             if self.pulse is not None:
                 self.pulse.poke()
-        else:
+        elif topic != NEWS:
             self.worker.wake(topic)
         self.engine.watching.stir()
+
+    def _wrote(self) -> None:
+        """This process wrote what happened: its own listeners look at once, others hear of it soon."""
+        self.engine.watching.stir()
+        if self._news is None:
+            self._news = asyncio.get_running_loop().call_later(_NEWS_S, self._ring_news)
+
+    def _ring_news(self) -> None:
+        self._news = None
+        self.ring(NEWS)
 
     async def decide(self) -> None:
         """Take over what admins decided, and who works."""

@@ -1,7 +1,7 @@
 """What people decide about jobs: cancel, try again, replay, discard. Each is written with its event."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +21,8 @@ from holdfast.rooms.jobs.store.store import Store
 
 ATTEMPTS = 5
 """Of a replayed job whose kind is not declared here."""
+CANCEL = "cancel"
+"""What is rung when a job that runs is to stop."""
 _PART = 200
 
 
@@ -45,15 +47,23 @@ class Decisions:
         history: History,
         catalogue: Catalogue,
         clock: Clock,
-        ring: Callable[[str], None],
+        ring: Callable[[str], Any],
+        cancelled: Callable[[str], Any],
+        settle: Callable[[], Awaitable[None]],
     ) -> None:
-        """`ring` tells workers and listeners of this and other processes that something is new in a queue."""
+        """`ring` tells workers and listeners, of other processes too, that something is new in a queue.
+
+        `cancelled` tells a worker of this process to stop a job, `settle` lets go what waited for jobs that
+        ended.
+        """
         self._store = store
         self._reading = reading
         self._history = history
         self._catalogue = catalogue
         self._clock = clock
         self._ring = ring
+        self._cancelled = cancelled
+        self._settle = settle
 
     async def cancel(self, job_id: str, reason: str = "") -> bool:
         """Ask a job to stop; False when it had ended or is not there.
@@ -68,7 +78,11 @@ class Decisions:
         became = await self._store.cancel(job_id, reason, self._now_ms())
         if became in ("asked", "rolling back"):
             await self._tell_cancelling(job_id, reason)
-        self._ring(row.queue)
+        if became == "cancelled":
+            await self._settle()
+        if became == "asked":
+            self._cancelled(job_id)
+        self._ring(CANCEL if became == "asked" else row.queue)
         return became != ""
 
     async def retry(self, job_id: str) -> JobView:
