@@ -71,7 +71,6 @@ class JobsRoom(Room):
         self.engine.ring = self.crew.ring
         self.admin = Admin(
             config,
-            store=self.engine.store,
             upkeep=self.engine.upkeep,
             reading=self.engine.reading,
             clock=clock,

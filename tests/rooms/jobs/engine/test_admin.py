@@ -25,7 +25,6 @@ def admin(lives):
 
     made = Admin(
         Config(queues={"mail": Queue(concurrency=2, rate="5/s")}),
-        store=lives.store,
         upkeep=lives.upkeep,
         reading=lives.reading,
         clock=lives.clock,

@@ -13,7 +13,6 @@ from holdfast.rooms.jobs.rules.problems import UnknownQueue, UnknownSchedule, un
 from holdfast.rooms.jobs.rules.settings import Config
 from holdfast.rooms.jobs.store.reading import Reading
 from holdfast.rooms.jobs.store.rows import QueueRow, Schedule
-from holdfast.rooms.jobs.store.store import Store
 from holdfast.rooms.jobs.store.upkeep import Upkeep
 
 ENGINE = "engine"
@@ -54,7 +53,6 @@ class Admin:
         self,
         config: Config,
         *,
-        store: Store,
         upkeep: Upkeep,
         reading: Reading,
         clock: Clock,
@@ -64,7 +62,6 @@ class Admin:
     ) -> None:
         """`durable` is the value of USE_DURABLE_WORKER, empty where it is not set."""
         self._config = config
-        self._store = store
         self._upkeep = upkeep
         self._reading = reading
         self._clock = clock
@@ -180,10 +177,8 @@ class Admin:
         """Let this engine claim from now on, in all processes; None: as the settings and the environment
         say."""
         await self._upkeep.decide(ENGINE, engines.check_engine(engine) if engine else "", self._now_ms())
-        found = await self.engine()
-        await self._store.use_broker(found.engine == engines.CELERY)
         self._ring("")
-        return found
+        return await self.engine()
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
