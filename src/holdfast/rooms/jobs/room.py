@@ -53,9 +53,9 @@ class JobsRoom(Room):
     ) -> None:
         self.config = config
         figures = Figures(meter)
-        self.engine = JobsEngine(config, sql=sql, clock=clock, ids=ids, figures=figures)
+        self.engine = engine = JobsEngine(config, sql=sql, clock=clock, ids=ids, figures=figures)
         self.crew = Crew(
-            self.engine,
+            engine,
             kind=kind,
             data_dir=data_dir,
             open_database=open_database,
@@ -68,7 +68,6 @@ class JobsRoom(Room):
             draw=(rng or random.Random()).random,  # noqa: S311 - it spreads load, it guards nothing
             durable=durable,
         )
-        self.engine.ring = self.crew.ring
         self.admin = Admin(
             config,
             upkeep=self.engine.upkeep,

@@ -37,7 +37,7 @@ async def test_what_waits_is_cancelled_at_once_and_what_runs_is_asked(lives, dec
     assert (row.state, row.cancel_reason) == ("running", "enough")
     events = await lives.events(runs)
     assert (events[-1].kind, dict(events[-1].data)) == ("cancelling", {"reason": "enough"})
-    assert lives.rung == ["bulk", "cancel"]
+    assert lives.rung == ["bulk", "bulk"]
 
 
 async def test_a_retry_begins_what_failed_anew_and_what_waits_at_once(lives, decide):

@@ -15,7 +15,6 @@ from holdfast.kernel.ids import IdSource
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import EventLog
 from holdfast.rooms.jobs.engine.attempt import Attempt
-from holdfast.rooms.jobs.engine.decisions import CANCEL
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
@@ -31,6 +30,8 @@ logger = logging.getLogger("holdfast.jobs")
 SERVER, WORKER, CELERY, VERB = "server", "worker", "celery", "verb"
 """What a process is: the server beside its requests, `holdfast worker`, a worker of Celery, a command that
 looks at jobs or decides on them and works none off."""
+CANCEL = "cancel"
+"""What is rung when a job that runs is to stop."""
 NEWS = "news"
 """What is rung when something happened to jobs that somebody may watch, and nothing came into a queue."""
 _NEWS_S = 0.1
@@ -66,6 +67,7 @@ class Crew:
     ) -> None:
         config = engine.config
         self.engine = engine
+        engine.ring, engine.stopped = self.ring, self._stop_job
         self.kind = kind
         self.id = ids.sortable(clock.wall())
         self.host = socket.gethostname() or "host"
@@ -178,7 +180,6 @@ class Crew:
         )
         await self.pulse.start()
         self._working = True
-        self.engine.cancelled = self.worker.cancel
         self.worker.lease = self._lease_left_s
         self.worker.wrote = self._wrote
         self.worker.start()
@@ -297,6 +298,12 @@ class Crew:
             return await self.engine.store.batch(job.after_batch)
         found = await self.engine.find(job.after_job)
         return None if found is None else found.result
+
+    def _stop_job(self, job_id: str) -> None:
+        """Somebody cancelled it here: it may run here, run elsewhere, or have others behind it."""
+        self.worker.cancel(job_id)
+        self.ring(CANCEL)
+        self._settle_soon()
 
     def _settle_soon(self) -> None:
         self._spawn(self._quietly("followers", self.engine.settle)())

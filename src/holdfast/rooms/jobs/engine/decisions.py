@@ -1,7 +1,7 @@
 """What people decide about jobs: cancel, try again, replay, discard. Each is written with its event."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,8 +21,6 @@ from holdfast.rooms.jobs.store.store import Store
 
 ATTEMPTS = 5
 """Of a replayed job whose kind is not declared here."""
-CANCEL = "cancel"
-"""What is rung when a job that runs is to stop."""
 _PART = 200
 
 
@@ -47,23 +45,18 @@ class Decisions:
         history: History,
         catalogue: Catalogue,
         clock: Clock,
-        ring: Callable[[str], Any],
-        cancelled: Callable[[str], Any],
-        settle: Callable[[], Awaitable[None]],
+        ring: Callable[[str], None],
+        stopped: Callable[[str], None] = lambda job_id: None,
     ) -> None:
-        """`ring` tells workers and listeners, of other processes too, that something is new in a queue.
-
-        `cancelled` tells a worker of this process to stop a job, `settle` lets go what waited for jobs that
-        ended.
-        """
+        """`ring` tells workers and listeners of this and other processes that something is new in a queue,
+        `stopped` those of this one that a job is to stop."""
         self._store = store
         self._reading = reading
         self._history = history
         self._catalogue = catalogue
         self._clock = clock
         self._ring = ring
-        self._cancelled = cancelled
-        self._settle = settle
+        self._stopped = stopped
 
     async def cancel(self, job_id: str, reason: str = "") -> bool:
         """Ask a job to stop; False when it had ended or is not there.
@@ -78,11 +71,9 @@ class Decisions:
         became = await self._store.cancel(job_id, reason, self._now_ms())
         if became in ("asked", "rolling back"):
             await self._tell_cancelling(job_id, reason)
-        if became == "cancelled":
-            await self._settle()
-        if became == "asked":
-            self._cancelled(job_id)
-        self._ring(CANCEL if became == "asked" else row.queue)
+        self._ring(row.queue)
+        if became:
+            self._stopped(job_id)
         return became != ""
 
     async def retry(self, job_id: str) -> JobView:

@@ -74,22 +74,21 @@ class JobsEngine:
         self.rows = Rows(frozenset(config.known_queues()), clock, ids)
         self.schedules: dict[str, Schedule] = {}
         """Declared in code; written to the database at the start."""
-        self.cancelled: Callable[[str], Any] = _nobody
+        self.stopped: Callable[[str], Any] = _nobody
         """Told of a cancel, so that a worker of this process need not wait for its heartbeat."""
-        self._clock = clock
-        self._figures = figures
-        self.ring: Callable[[str], Any] = ring
-        """Tells workers that something came into a queue."""
         self.decisions = Decisions(
             store=self.store,
             reading=self.reading,
             history=self.history,
             catalogue=self.catalogue,
             clock=clock,
-            ring=lambda topic: self.ring(topic),  # noqa: PLW0108 - the room sets it later
-            cancelled=lambda job_id: self.cancelled(job_id),  # noqa: PLW0108 - so does the crew
-            settle=self.settle,
+            ring=self._rung,
+            stopped=self._is_to_stop,
         )
+        self._clock = clock
+        self._figures = figures
+        self.ring: Callable[[str], Any] = ring
+        """Tells workers that something came into a queue."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- declaring --------------------------------------------------------------------------------
@@ -252,6 +251,12 @@ class JobsEngine:
         await self.watching.close()
 
     # -- within -----------------------------------------------------------------------------------
+
+    def _rung(self, queue: str) -> None:
+        self.ring(queue)
+
+    def _is_to_stop(self, job_id: str) -> None:
+        self.stopped(job_id)
 
     def _row(self, each: Planned, *, batch: str = "", after_job: str = "", after_batch: str = "") -> NewJob:
         declared: Declared = self.catalogue.named(each.name)

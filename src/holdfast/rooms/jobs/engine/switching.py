@@ -32,7 +32,7 @@ class Switching:
 
     async def look(self, alive: Sequence[Worker]) -> dict[str, Role]:
         """What this process does for each queue; `alive` are the workers that live."""
-        decided = await self._jobs.upkeep.decision(ENGINE)
+        decided = await self._jobs.upkeep.decision(ENGINE) or None
         self.engine = engines.switched(self._config.engine, decided, self._durable or None)
         self._jobs.rows.published_ms = 0 if self.engine == engines.CELERY else NOT_CELERY
         now = self._clock.monotonic()
