@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from holdfast.rooms.cache.engine.responses import Responses
     from holdfast.rooms.cache.engine.sessions import Sessions
     from holdfast.rooms.jobs.engine.jobs import JobsEngine
+    from holdfast.rooms.knowledge.engine.knowledge import Knowledge
     from holdfast.rooms.limits.engine.handles import Limits
     from holdfast.rooms.resilience.engine.guards import Guards
     from holdfast.stores.driver import Driver
@@ -67,10 +68,11 @@ class Holdfast:
         config: str | Path | None = None,
         clock: Clock | None = None,
         demo: bool = False,
+        process: str = "",
         **settings: Any,
     ) -> None:
         self.settings = read_settings(file=settings_file(config), env=os.environ, overrides=settings)
-        self.ground = compose(self.settings, clock)
+        self.ground = compose(self.settings, clock, process)
         self.ground.about, self.ground.status = self.about, self.status
         self.ground.demo = demo
         self._below: Any = app
@@ -324,6 +326,12 @@ class Holdfast:
     def resilience(self) -> "Guards":
         """The guards of what this service calls: `await hold.resilience.guard("payments").call(...)`."""
         found: Guards = self._room("resilience").guards
+        return found
+
+    @property
+    def knowledge(self) -> "Knowledge":
+        """Documents in, cited answers out: `await hold.knowledge.ask("언제 창제되었나?", tenant="acme")`."""
+        found: Knowledge = self._room("knowledge").engine
         return found
 
     def _room(self, name: str) -> Any:

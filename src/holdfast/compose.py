@@ -32,13 +32,15 @@ ROOMS = (
     "jobs",
     "recommend",
     "conversations",
+    "knowledge",
     "faults",
     "health",
     "console",
 )
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 PROCESS_ENV = "HOLDFAST_PROCESS"
-"""How our commands tell a process what it is: `server`, where nothing is said, `worker` or `celery`."""
+"""How our commands tell a process what it is: `server`, where nothing is said, `worker`, `celery`
+or `verb`."""
 
 
 # -- one function a room: which port it implements and what it is given --------------------------
@@ -205,6 +207,22 @@ def _conversations(ground: Ground) -> Room:
     )
 
 
+def _knowledge(ground: Ground) -> Room:
+    _require("knowledge", "numpy")
+    from holdfast.rooms.knowledge.room import Config, KnowledgeRoom
+
+    return KnowledgeRoom(
+        ground.settings.section("knowledge", Config),
+        sql=ground.sql,
+        model=ground.model,
+        jobs=ground.jobs,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        data_dir=ground.data_dir,
+    )
+
+
 def _health(ground: Ground) -> Room:
     from holdfast.rooms.health.room import Config, HealthRoom
 
@@ -233,6 +251,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "jobs": _jobs,
     "recommend": _recommend,
     "conversations": _conversations,
+    "knowledge": _knowledge,
     "faults": _faults,
     "health": _health,
     "console": _console,
@@ -295,10 +314,11 @@ def read_settings(
     return load_settings(all_sections(), file=file, env=env, overrides=overrides)
 
 
-def compose(settings: Settings, clock: Clock | None = None) -> Ground:
-    """Build every room that is wanted and can run; nothing is started yet."""
+def compose(settings: Settings, clock: Clock | None = None, process: str = "") -> Ground:
+    """Build every room that is wanted and can run; nothing is started yet. `process`: as PROCESS_ENV says
+    it."""
     ground = Ground(settings, clock or SystemClock())
-    ground.jobs_kind = os.environ.get(PROCESS_ENV) or ground.jobs_kind
+    ground.jobs_kind = process or os.environ.get(PROCESS_ENV) or ground.jobs_kind
     ground.seed = partial(seed_demo, ground)
     wanted = ground.root.rooms
     unknown = sorted(set(wanted) - set(ROOMS))

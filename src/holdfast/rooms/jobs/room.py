@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.ids import IdSource
-from holdfast.kernel.room import Check, Migration, Room, Verb
+from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
 from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import EventLog, Meter
 from holdfast.rooms.jobs.engine.admin import Admin
-from holdfast.rooms.jobs.engine.checking import Checking
-from holdfast.rooms.jobs.engine.crew import SERVER, Crew
+from holdfast.rooms.jobs.engine.crew import SERVER, VERB, Crew
+from holdfast.rooms.jobs.engine.dead_letters import DeadLetters
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.pulse import Database, Signals
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 class JobsRoom(Room):
     """Keeps jobs in a ledger of its own and works them off.
 
-    `sql` is the ledger, started and stopped with the ground; `open_database` and `open_signals` give further
-    connections to it, each for one event loop.
+    `sql` is the ledger, started and stopped with the ground; the openers give further connections to it.
     """
 
     name: ClassVar[str] = "jobs"
@@ -59,7 +58,6 @@ class JobsRoom(Room):
         rng: random.Random | None = None,
         url: str = "",
     ) -> None:
-        self.config = config
         figures = Figures(meter)
         self.engine = engine = JobsEngine(config, sql=sql, clock=clock, ids=ids, figures=figures)
         self.crew = Crew(
@@ -88,21 +86,12 @@ class JobsRoom(Room):
             clock=clock,
             ring=self.crew.ring,
             run_now=engine.run_now,
-            durable=durable or None,
+            durable=durable,
             has_broker=self.celery is not None,
         )
-        self._checking = Checking(engine.history, engine.upkeep, clock, config.dead_alert, config.patience_s)
-        self._served = Served(
-            reading=engine.reading,
-            history=engine.history,
-            watching=engine.watching,
-            decisions=engine.decisions,
-            admin=self.admin,
-            figures=StreamFigures(meter),
-            heartbeat_s=config.heartbeat_s,
-        )
-        self._http = JobsHttp(lambda: self._served if self._running else None)
-        self._verbs = Verbs(lambda: engine.reading, lambda: engine.decisions, lambda: self.admin)
+        self._served = Served(engine, self.admin, StreamFigures(meter), config.heartbeat_s)
+        self._dead_letters = DeadLetters(engine.history, clock, config.dead_alert)
+        self._sql = sql
         self._running = False
 
     async def start(self) -> None:
@@ -127,14 +116,24 @@ class JobsRoom(Room):
             await self.engine.stop()
 
     def routes(self) -> Sequence[Route]:
-        return routes(self._http)
-
-    def checks(self) -> Sequence[Check]:
-        found = [*self._checking.all()]
-        return [*found, Check("jobs broker", self.celery.state)] if self.celery is not None else found
+        return routes(JobsHttp(lambda: self._served if self._running else None))
 
     def verbs(self) -> Sequence[Verb]:
-        return self._verbs.all()
+        return Verbs(self.engine, self.admin).all()
+
+    def checks(self) -> Sequence[Check]:
+        found = [Check("jobs", self._state), self._dead_letters.check()]
+        return [*found, Check("jobs broker", self.celery.state)] if self.celery is not None else found
+
+    async def _state(self) -> Finding:
+        """Degraded where nobody works a queue off; down without the ledger."""
+        if not self._running:
+            return Finding("down", "not started")
+        await self._sql.ping()
+        alive, facts = self.crew.state()
+        if not alive and self.crew.kind != VERB:  # a command has not looked who is alive
+            return Finding("degraded", "no worker is alive: jobs are kept, and none is begun", facts)
+        return Finding(facts=facts)
 
 
 def _broker(config: Config, url: str) -> str:

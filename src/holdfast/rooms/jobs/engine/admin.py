@@ -1,6 +1,7 @@
 """What administrators see and set: queues, workers, schedules, the engine, one job with everything."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -41,8 +42,8 @@ class EngineView(msgspec.Struct, frozen=True):
     engine: str
     configured: str
     decided: str | None
-    durable: str | None
-    """The value of USE_DURABLE_WORKER, where it is set."""
+    durable: str
+    """The value of USE_DURABLE_WORKER; empty where it is not set."""
 
 
 class Admin:
@@ -55,9 +56,9 @@ class Admin:
         upkeep: Upkeep,
         reading: Reading,
         clock: Clock,
-        ring: Callable[[str], None],
+        ring: Callable[[str], Any],
         run_now: RunNow,
-        durable: str | None = None,
+        durable: str = "",
         has_broker: bool = False,
     ) -> None:
         """`durable` is the value of USE_DURABLE_WORKER; without a broker nobody is switched to Celery."""
