@@ -32,6 +32,7 @@ ROOMS = (
     "jobs",
     "recommend",
     "conversations",
+    "knowledge",
     "faults",
     "health",
     "console",
@@ -164,6 +165,7 @@ def _jobs(ground: Ground) -> Room:
         supervisor=ground.supervisor,
         kind=ground.jobs_kind,
         durable=os.environ.get("USE_DURABLE_WORKER", ""),
+        url=ground.root.url or "",
     )
     ground.jobs = room.engine
     return room
@@ -205,6 +207,22 @@ def _conversations(ground: Ground) -> Room:
     )
 
 
+def _knowledge(ground: Ground) -> Room:
+    _require("knowledge", "numpy")
+    from holdfast.rooms.knowledge.room import Config, KnowledgeRoom
+
+    return KnowledgeRoom(
+        ground.settings.section("knowledge", Config),
+        sql=ground.sql,
+        model=ground.model,
+        jobs=ground.jobs,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        data_dir=ground.data_dir,
+    )
+
+
 def _health(ground: Ground) -> Room:
     from holdfast.rooms.health.room import Config, HealthRoom
 
@@ -233,6 +251,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "jobs": _jobs,
     "recommend": _recommend,
     "conversations": _conversations,
+    "knowledge": _knowledge,
     "faults": _faults,
     "health": _health,
     "console": _console,

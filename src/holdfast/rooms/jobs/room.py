@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
 from holdfast.kernel.route import Route
@@ -20,15 +22,19 @@ from holdfast.rooms.jobs.engine.pulse import Database, Signals
 from holdfast.rooms.jobs.engine.stream import StreamFigures
 from holdfast.rooms.jobs.engine.verbs import Verbs
 from holdfast.rooms.jobs.http import JobsHttp, Served, routes
+from holdfast.rooms.jobs.rules.brokers import broker_of
+from holdfast.rooms.jobs.rules.engines import CELERY
 from holdfast.rooms.jobs.rules.settings import Config as Config
 from holdfast.rooms.jobs.store import tables
+
+if TYPE_CHECKING:
+    from holdfast.rooms.jobs.celery.side import CelerySide
 
 
 class JobsRoom(Room):
     """Keeps jobs in a ledger of its own and works them off.
 
-    `sql` is the ledger, started and stopped with the ground; `open_database` and `open_signals` give further
-    connections to it, each for one event loop.
+    `sql` is the ledger, started and stopped with the ground; the openers give further connections to it.
     """
 
     name: ClassVar[str] = "jobs"
@@ -50,8 +56,8 @@ class JobsRoom(Room):
         kind: str = SERVER,
         durable: str = "",
         rng: random.Random | None = None,
+        url: str = "",
     ) -> None:
-        self.config = config
         figures = Figures(meter)
         self.engine = engine = JobsEngine(config, sql=sql, clock=clock, ids=ids, figures=figures)
         self.crew = Crew(
@@ -68,17 +74,23 @@ class JobsRoom(Room):
             draw=(rng or random.Random()).random,  # noqa: S311 - it spreads load, it guards nothing
             durable=durable,
         )
+        self.celery: CelerySide | None = None
+        if broker := _broker(config, url):
+            from holdfast.rooms.jobs.celery import side
+
+            self.celery = side.CelerySide(broker, engine, self.crew, clock=clock, meter=meter)
         self.admin = Admin(
             config,
-            upkeep=self.engine.upkeep,
-            reading=self.engine.reading,
+            upkeep=engine.upkeep,
+            reading=engine.reading,
             clock=clock,
             ring=self.crew.ring,
-            run_now=self.engine.run_now,
+            run_now=engine.run_now,
             durable=durable,
+            has_broker=self.celery is not None,
         )
-        self._served = Served(self.engine, self.admin, StreamFigures(meter), config.heartbeat_s)
-        self._dead_letters = DeadLetters(self.engine.history, clock, config.dead_alert)
+        self._served = Served(engine, self.admin, StreamFigures(meter), config.heartbeat_s)
+        self._dead_letters = DeadLetters(engine.history, clock, config.dead_alert)
         self._sql = sql
         self._running = False
 
@@ -89,6 +101,8 @@ class JobsRoom(Room):
         self.engine.start()
         try:
             await self.crew.start()
+            if self.celery is not None:
+                await self.celery.start()
         except BaseException:
             await self.stop()
             raise
@@ -96,6 +110,8 @@ class JobsRoom(Room):
     async def stop(self) -> None:
         if self._running:
             self._running = False
+            if self.celery is not None:
+                await self.celery.stop()
             await self.crew.stop()
             await self.engine.stop()
 
@@ -106,20 +122,25 @@ class JobsRoom(Room):
         return Verbs(self.engine, self.admin).all()
 
     def checks(self) -> Sequence[Check]:
-        return (Check("jobs", self._state), self._dead_letters.check())
+        found = [Check("jobs", self._state), self._dead_letters.check()]
+        return [*found, Check("jobs broker", self.celery.state)] if self.celery is not None else found
 
     async def _state(self) -> Finding:
         """Degraded where nobody works a queue off; down without the ledger."""
         if not self._running:
             return Finding("down", "not started")
         await self._sql.ping()
-        alive = self.crew.rescue.alive if self.crew.rescue is not None else []
-        facts = {
-            "engine": self.crew.switching.engine,
-            "workers": len(alive),
-            "running": len(self.crew.worker.running),
-            "works_here": self.crew.worker.claiming,
-        }
+        alive, facts = self.crew.state()
         if not alive and self.crew.kind != VERB:  # a command has not looked who is alive
             return Finding("degraded", "no worker is alive: jobs are kept, and none is begun", facts)
         return Finding(facts=facts)
+
+
+def _broker(config: Config, url: str) -> str:
+    """The broker's URL, where there is one to speak to or the engine needs one; raises Misconfigured."""
+    given = config.broker_url.reveal()
+    if not given and config.engine != CELERY:
+        return ""
+    if find_spec("celery") is None:
+        raise Misconfigured("the engine celery needs Celery", hint="pip install 'holdfast[celery]'")
+    return broker_of(given, url)

@@ -59,8 +59,9 @@ class Admin:
         ring: Callable[[str], Any],
         run_now: RunNow,
         durable: str = "",
+        has_broker: bool = False,
     ) -> None:
-        """`durable` is the value of USE_DURABLE_WORKER, empty where it is not set."""
+        """`durable` is the value of USE_DURABLE_WORKER; without a broker nobody is switched to Celery."""
         self._config = config
         self._upkeep = upkeep
         self._reading = reading
@@ -68,6 +69,7 @@ class Admin:
         self._ring = ring
         self._run_now = run_now
         self._durable = durable
+        self._has_broker = has_broker
 
     # -- one job ----------------------------------------------------------------------------------
 
@@ -176,6 +178,8 @@ class Admin:
     async def switch(self, engine: str | None) -> EngineView:
         """Let this engine claim from now on, in all processes; None: as the settings and the environment
         say."""
+        if engine == engines.CELERY and not self._has_broker:
+            raise BadInput("there is no broker to tell of jobs", hint="set [jobs] broker_url, then switch")
         await self._upkeep.decide(ENGINE, engines.check_engine(engine) if engine else "", self._now_ms())
         self._ring("")
         return await self.engine()

@@ -72,6 +72,7 @@ class Crew:
         engine.ring, engine.stopped = self.ring, self._stop_job
         self.kind = kind
         self.id = ids.sortable(clock.wall())
+        self._ids = ids
         self.host = socket.gethostname() or "host"
         self._clock = clock
         self._supervisor = supervisor
@@ -114,9 +115,14 @@ class Crew:
 
     # -- life -------------------------------------------------------------------------------------
 
+    def become(self, kind: str) -> None:
+        """What this process is to jobs, where that is known only after it was composed."""
+        self.kind = self.switching.kind = kind
+
     async def start(self) -> None:
         """Listen, rescue, keep time; and work, as far as the engine in force gives this process work."""
         config, engine = self.engine.config, self.engine
+        self._take_name()
         self.signals = self._open_signals()
         await self.signals.bell.listen(self.heard)
         if self.kind == VERB:
@@ -177,6 +183,7 @@ class Crew:
             interval_s=min(config.cancel_poll_s, config.lease_s / 3),
             lease_s=config.lease_s,
             facts=self.facts,
+            mark=lambda: self.worker.taken_total,
             heard=self._beaten,
         )
         await self.pulse.start()
@@ -247,8 +254,17 @@ class Crew:
         await self.worker.claims.refresh()
         if self.worker.claiming or self.kind == CELERY:
             await self.work()
-        # Also the poll, for rings that were lost.
-        self.worker.wake("")
+        self.worker.poll()
+
+    def state(self) -> tuple[int, dict[str, object]]:
+        """Workers that are alive, and what the health check tells."""
+        alive = len(self._alive())
+        return alive, {
+            "engine": self.switching.engine,
+            "workers": alive,
+            "running": len(self.worker.running),
+            "works_here": self.worker.claiming,
+        }
 
     def facts(self) -> dict[str, object]:
         """What the worker's row tells; called from the heartbeat's thread."""
@@ -271,6 +287,12 @@ class Crew:
 
     # -- within -----------------------------------------------------------------------------------
 
+    def _take_name(self) -> None:
+        """A name of this start's own: processes of a pool are forked from one that was composed before."""
+        self.id = self.switching.own = self._ids.sortable(self._clock.wall())
+        self.worker.rename(self.id)
+        self._folders.own_by(self.id)
+
     def _alive(self) -> list[WorkerRow]:
         return [] if self.rescue is None else self.rescue.alive
 
@@ -279,17 +301,16 @@ class Crew:
             return 1.0
         return self.engine.config.lease_s * _LEASE_SHARE - self.pulse.silent_s
 
-    def _beaten(self, held: Held | None, asked_at: float) -> None:
-        unknown = self.worker.heard(held, asked_at)
+    def _beaten(self, held: Held | None, mark: int) -> None:
+        unknown = self.worker.heard(held, mark)
         if unknown:
             self._spawn(self._return(unknown))
 
-    async def _return(self, unknown: Sequence[tuple[str, int]]) -> None:
+    async def _return(self, unknown: set[tuple[str, int]]) -> None:
         """Claims whose answer never came: nobody runs them, so they go back."""
-        fences = dict(unknown)
         with suppress(Problem):  # the next beat names them again
             for job in await self.engine.upkeep.left_by(self.id):
-                if fences.get(job.id) == job.fence and job.id not in self.worker.running:
+                if (job.id, job.fence) in unknown and job.id not in self.worker.running:
                     self.worker.give_back(job)
 
     async def _previous(self, attempt: Attempt) -> Any:
