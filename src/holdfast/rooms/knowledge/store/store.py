@@ -22,7 +22,7 @@ from holdfast.rooms.knowledge.rules.stored import (
     text_hash,
 )
 from holdfast.rooms.knowledge.rules.words import counted, packed
-from holdfast.rooms.knowledge.store import index, tables, vectors
+from holdfast.rooms.knowledge.store import index, paces, tables, vectors
 from holdfast.rooms.knowledge.store.index import Index
 from holdfast.rooms.knowledge.store.pending import hold
 
@@ -37,6 +37,7 @@ PART = 1 << 20
 def _create(op: Any) -> None:
     tables.create(op.get_bind())
     vectors.create(op.get_bind())
+    paces.create(op.get_bind())
     index.create(op.get_bind())
 
 
