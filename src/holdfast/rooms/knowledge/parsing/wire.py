@@ -52,8 +52,10 @@ def most_bytes(limits: Limits) -> int:
 
 
 def pack_head(head: Head) -> bytes:
+    """The head as HEAD.size bytes."""
     return HEAD.pack(*head)
 
 
 def unpack_head(raw: bytes) -> Head:
+    """What `pack_head` packed."""
     return Head(*HEAD.unpack(raw))

@@ -31,10 +31,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pages: int = 2_000
     chars: int = 5_000_000
     """Of the text that comes out."""
-    wall_s: float = 60.0
+    wall_s: float = 180.0
     """Seconds on the clock; past them the process is killed."""
-    cpu_s: float = 30.0
-    """Seconds of processor time; whole ones, rounded up."""
+    cpu_s: float = 90.0
+    """Seconds of processor time; whole ones, rounded up. A page of a PDF takes about 0.04."""
     memory_bytes: int = 1_073_741_824
     """Address space of the process."""
     zip_entries: int = 10_000

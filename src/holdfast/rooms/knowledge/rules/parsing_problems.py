@@ -128,10 +128,12 @@ def corrupt(why: str) -> Unreadable:
 
 
 def encrypted(what: str) -> Encrypted:
+    """It cannot be opened without a password."""
     return Encrypted(f"{what} is encrypted", hint="save it without a password and upload that")
 
 
 def no_text(pages: int) -> NoText:
+    """Nothing in it can be searched: it is empty, or its pages are pictures."""
     if pages:
         return NoText(
             f"none of the {pages} pages has a text layer: they are pictures",
@@ -141,16 +143,19 @@ def no_text(pages: int) -> NoText:
 
 
 def unsupported(what: str, hint: str = "") -> UnsupportedType:
+    """It is known to be something that is not read here."""
     return UnsupportedType(
         f"{what} cannot be read", hint=hint or "PDF, DOCX, HTML, Markdown and plain text can be read"
     )
 
 
 def hostile(what: str) -> HostileMarkup:
+    """It holds what only an attack needs."""
     return HostileMarkup(f"the document holds {what}", hint="documents need none; save it again without")
 
 
 def too_large(size_bytes: int, limit: int) -> DocumentTooLarge:
+    """It has more bytes than allowed; one more than the limit means that reading stopped there."""
     return DocumentTooLarge(
         f"the document has {size_bytes} bytes"
         if size_bytes != limit + 1
@@ -160,24 +165,29 @@ def too_large(size_bytes: int, limit: int) -> DocumentTooLarge:
 
 
 def too_many_pages(pages: int, limit: int) -> TooManyPages:
+    """It has more pages than allowed."""
     return TooManyPages(
         f"the document has {pages} pages", hint=f"at most {limit} can be read; split the document"
     )
 
 
 def too_much_text(limit: int) -> TooMuchText:
+    """Its text is longer than allowed; it is not cut, because half a document would answer wrongly."""
     return TooMuchText(f"the document gives more than {limit} characters of text", hint="split the document")
 
 
 def too_much_unpacked(why: str) -> TooMuchUnpacked:
+    """It is an archive that unpacks to more than allowed."""
     return TooMuchUnpacked(why, hint="save the document again; if it is what it should be, split it")
 
 
 def too_deep(limit: int) -> TooDeep:
+    """Its elements nest deeper than allowed."""
     return TooDeep(f"it nests more than {limit} deep", hint="save the document again with a simpler layout")
 
 
 def too_slow(seconds: float, clock: str) -> TooSlow:
+    """It was not read in time; `clock` names the one that ran out."""
     return TooSlow(
         f"the document was not read within {seconds:g} s of {clock} time",
         hint="save it again, or split it; it may be broken so that reading never ends",
@@ -185,12 +195,14 @@ def too_slow(seconds: float, clock: str) -> TooSlow:
 
 
 def too_much_memory(limit: int) -> TooMuchMemory:
+    """Reading it takes more memory than allowed."""
     return TooMuchMemory(
         f"reading the document takes more than {limit} bytes of memory", hint="save it again, or split it"
     )
 
 
 def parser_missing(what: str) -> ParserMissing:
+    """The extra that reads it is not installed."""
     return ParserMissing(f"{what} cannot be read here", hint="pip install 'holdfast[knowledge]'")
 
 

@@ -6,7 +6,7 @@ from statistics import median
 
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _HYPHENATED = re.compile(r"([^\W\d_]{2,})[-\u2010]$")
-_CONTINUED = re.compile(r"([^\W\d_]*[a-zà-ɏ][^\W\d_]*)")
+_CONTINUED = re.compile(r"([a-zß-ÿ][^\W\d_]*)")
 _WORDS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BEGINS = re.compile(
     r"(?:[-*•·▪‣○●■□◆◇▶※–—]\s|\(?[0-9]{1,3}[.)]\s|[가-하][.)]\s|[①-⑳]|[IVX]{1,5}\.\s|제\s?[0-9]+\s?[장절조항]"
@@ -15,6 +15,12 @@ _BEGINS = re.compile(
 _HANGUL = re.compile("[가-힣]")
 _COLUMNS = re.compile(r"\S {3,}\S|\t")
 _NUMBERS = re.compile(r"[0-9]{1,5}")
+_LETTER = re.compile(r"[^\W\d_]")
+_NUMBERED = re.compile(
+    r"(?:(?:chapter|section|appendix)\s+)?(?:[A-Z]?[0-9]+(?:\.[0-9]+)*|[A-Z]|[IVX]+)[.):]?\s+(?=\S)", re.I
+)
+_PROOF = 3
+"""Pages on which a line must stand; lines of nothing but a page number need no more."""
 _EDGE = 2
 """Lines at the top and at the bottom of a page among which a running head may be."""
 _FULL = 0.8
@@ -40,7 +46,11 @@ def without_heads(pages: list[list[str]], kept: list[set[str]]) -> list[list[str
     for number, lines in enumerate(pages):
         seen.update({head for at in _edges(lines) for head in _heads(lines[at], number)})
     filled = sum(any(line.strip() for line in lines) for lines in pages)
-    heads = {head for head, times in seen.items() if times * 2 > filled and times >= 3}
+    heads = {
+        head
+        for head, times in seen.items()
+        if times >= _PROOF and (times * 2 > filled or not _LETTER.search(head[0]))
+    }
     return [
         _without(lines, number, heads, headings)
         for number, (lines, headings) in enumerate(zip(pages, kept, strict=True))
@@ -74,8 +84,12 @@ def _heads(line: str, number: int) -> set[Head]:
 
 
 def same_words(line: str) -> str:
-    """A line as it is compared with a heading: spaces and case do not count."""
-    return "".join(line.split()).casefold()
+    """A line as it is compared with a heading: spaces, case and a number in front do not count.
+
+    >>> same_words("2.1  Rules") == same_words("rules")
+    True
+    """
+    return "".join(_NUMBERED.sub("", line.strip()).split()).casefold()
 
 
 class Reflow:
@@ -84,7 +98,7 @@ class Reflow:
     def __init__(self, pages: list[list[str]]) -> None:
         whole = "\n".join("\n".join(lines) for lines in pages)
         self._words = Counter(word.lower() for word in _WORDS.findall(whole))
-        broken = [line for lines in pages for line in lines if _HANGUL.search(line[-1:] or line[-2:-1])]
+        broken = [line for lines in pages for line in lines if _HANGUL.match(line.rstrip()[-1:])]
         spaced = sum(line.endswith(" ") for line in broken)
         # Where lines that end with a word keep its space, one without a space ends within a word.
         self._spaces_tell = spaced * 5 >= len(broken) and spaced >= 3
