@@ -6,7 +6,6 @@ words between spaces, `trigram`), and bm25s with the tokens of its plain tokenis
 a busy machine is busy for all; ratios are of medians. There is no English set of questions in the data folder.
 """
 
-import asyncio
 import re
 import sqlite3
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import bm25s
+from tests.servers import PostgresServer, running
 
 from benchmarks.extractive import Asked, korquad
 from benchmarks.harness import Row, at_least, at_most, main, median, shown
@@ -26,7 +26,6 @@ from holdfast.rooms.knowledge.rules.stored import Filter, Piece, Upload
 from holdfast.rooms.knowledge.store.store import MIGRATIONS, Store
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import open_sql
-from tests.servers import PostgresServer, running
 
 MOST = 10
 WORDS = re.compile(r"\w+")
@@ -161,7 +160,9 @@ def rows(tallies: dict[str, Tally], file_s: float, server_s: float, paragraphs: 
         at_least(f"{over}, PostgreSQL: R@1", served.first, served.first, mine.first - 0.01, mine.first),
         shown(f"{over}, PostgreSQL: MRR", served.mrr),
         shown(f"{over}, PostgreSQL: ms a query, over FTS5 unicode61", served.ms, served.ms / raw.ms),
-        shown("storing and indexing, documents a second", paragraphs / file_s, PostgreSQL=paragraphs / server_s),
+        shown(
+            "storing and indexing, documents a second", paragraphs / file_s, PostgreSQL=paragraphs / server_s
+        ),
     ]
 
 

@@ -7,7 +7,7 @@ the second time, what does not hold is dropped.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Protocol
 
 import msgspec
@@ -105,8 +105,9 @@ class Answering:
     async def ask(self, question: Question) -> Answer:
         """A checked answer, or a refusal. Raises BadQuestion, and what the model raises."""
         answer = None
-        async for said in self.stream(question, streamed=False):
-            answer = said
+        async with aclosing(self.stream(question, streamed=False)) as parts:
+            async for said in parts:
+                answer = said
         assert isinstance(answer, Answer)
         return answer
 
@@ -118,11 +119,12 @@ class Answering:
         with self._counted():
             for attempt in range(1, TRIES + 1):
                 answer = None
-                async for said in self._attempt(question, streamed=streamed):
-                    if isinstance(said, Answer):
-                        answer = said
-                    else:
-                        yield said
+                async with aclosing(self._attempt(question, streamed=streamed)) as parts:
+                    async for said in parts:
+                        if isinstance(said, Answer):
+                            answer = said
+                        else:
+                            yield said
                 assert answer is not None
                 checked, is_whole = await self._checked(question.where.tenant, answer)
                 if is_whole or attempt == TRIES:
@@ -144,7 +146,7 @@ class Answering:
     async def _attempt(self, question: Question, *, streamed: bool) -> AsyncGenerator[Said, None]:
         text = check_question(question.text)
         found = await self.search(text, question.where, question.passages or self._config.passages)
-        confidence = round(sure(text, [one.text for one in found]), 4)
+        confidence = round(sure(text, [(one.held, one.text) for one in found]), 4)
         answer = Answer(question=text, resolved=_NOTHING, found=tuple(found), confidence=confidence)
         if not found or confidence < self._config.refuse_below:
             yield answer
@@ -155,16 +157,13 @@ class Answering:
             yield msgspec.structs.replace(answer, resolved=resolved, reply=reply)
             return
         shown = Unsaid(len(found))
-        pieces = self.model.stream(ask)
-        try:
+        async with aclosing(self.model.stream(ask)) as pieces:
             async for piece in pieces:
                 if piece.reply is not None:
                     resolved = _resolved(piece.reply, found)
                     answer = msgspec.structs.replace(answer, resolved=resolved, reply=piece.reply)
                 elif ready := shown.take(piece.text):
                     yield ready
-        finally:
-            await pieces.aclose()
         if answer.resolved.cited and (rest := shown.rest()):
             yield rest
         yield answer

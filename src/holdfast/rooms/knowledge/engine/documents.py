@@ -22,7 +22,7 @@ logger = logging.getLogger("holdfast.knowledge")
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What became of an upload. `unchanged`: the same content is there, so nothing is done."""
+    """What became of an upload. `unchanged`: the same content is there, or on its way, so nothing is done."""
 
     document_id: str
     version: int
@@ -74,7 +74,8 @@ class Documents:
             await parts.aclose()
             await self._describe(tenant, known.document_id, title, tags)
             self._figures.documents.labels("unchanged").add()
-            return Taken(known.document_id, known.n, known.job_id, unchanged=True)
+            job_id = known.job_id if known.state == PENDING else ""
+            return Taken(known.document_id, known.n, job_id, unchanged=True)
         version = await self.store.add_version(
             Upload(
                 tenant=tenant,

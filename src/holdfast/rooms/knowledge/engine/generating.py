@@ -53,7 +53,7 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """One section as its step left it: `resolved` numbers `citations`; nothing of them when it was refused."""
+    """One section as its step left it: `resolved` numbers `citations`; none when it was refused."""
 
     heading: str
     resolved: Resolved

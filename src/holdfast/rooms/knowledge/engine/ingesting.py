@@ -1,7 +1,7 @@
 """Taking a document in, as a job: parse, cut, index, embed, and then swap it in at once.
 
 Whatever is written is written for a pending version, under the lock of its row: a deleted document, an
-erased tenant or a newer version ends the job at its next step and leaves nothing to be found. Every step may be
+erased tenant or a newer version ends the job at its next step, and leaves nothing. Every step may be
 done again: what an earlier attempt has stored is there, and counts.
 """
 

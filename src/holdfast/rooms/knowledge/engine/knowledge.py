@@ -115,8 +115,8 @@ class Knowledge:
             return await self.documents.add(tenant, user, told, spool)
 
     async def wait(self, taken: Taken) -> str:
-        """How the job of an upload ended: succeeded, failed or cancelled; `unchanged` where there was none."""
-        if taken.unchanged or not taken.job_id:
+        """How the job of an upload ended: succeeded, failed, cancelled; `unchanged` where there was none."""
+        if not taken.job_id:
             return "unchanged"
         last = ""
         async with contextlib.aclosing(self.jobs.events(taken.job_id)) as events:

@@ -36,7 +36,7 @@ class Config(msgspec.Struct, frozen=True):
     chunk_overlap: Annotated[
         int, Meta(ge=0, le=2_000, description="characters that a chunk may repeat of the one before it")
     ] = 120
-    passages: Annotated[int, Meta(ge=1, le=50, description="passages that an answer is given")] = 8
+    passages: Annotated[int, Meta(ge=1, le=50, description="passages that an answer is given")] = 6
     refuse_below: Annotated[
         float,
         Meta(ge=0, le=1, description="probability that the passages answer; below it a question is refused"),
