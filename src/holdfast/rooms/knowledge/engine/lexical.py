@@ -1,20 +1,30 @@
-"""Search by terms: the chunks that hold the rarest of a question's, ranked by all of them."""
+"""Search by terms: the chunks that hold the rarest of a question's, ranked by all of them.
+
+Which terms are rare is known from the questions before. A term that is new is taken for rare: then all chunks
+that have it come back, and how many those are is known with them. Only where it proves common, or a filter
+hides how common it is, is the index asked.
+"""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from holdfast.kernel.clock import Clock
-from holdfast.rooms.knowledge.engine.ranking import bm25
+from holdfast.rooms.knowledge.engine.ranking import Matches, bm25, matches
 from holdfast.rooms.knowledge.rules.stored import Filter, Hit
 from holdfast.rooms.knowledge.rules.words import asked, rarest, worth
+from holdfast.rooms.knowledge.store.index import Candidate
 from holdfast.rooms.knowledge.store.store import Store
 
-FEWEST = 10
-"""Rarest terms that a candidate must have some of; a third of them where a question has more than 30."""
+FEWEST = 8
+"""Rarest terms that a candidate must have some of; a third of them where a question has more than 24."""
+FEW = 256
+"""Chunks up to which all that have a term are ranked; beyond it, those that have most of the rare ones."""
 MOST_READ = 20_000
 """Postings read for one question: common terms beyond it do not find, they only rank."""
-SHORTLIST = 30
-"""Candidates that are ranked, at least: .999 of the R@1 that ranking all of KorQuAD's paragraphs gives."""
+SHORTLIST = 64
+"""Of more than FEW chunks, how many are ranked by all terms, at least."""
 _FRESH_S = 2.0
 _MOST_TENANTS = 256
 _MOST_KNOWN = 16_384
@@ -31,6 +41,12 @@ class _Corpus:
         self.since_s = since_s
         self.revision = revision
         self.held: OrderedDict[str, int] = OrderedDict()
+
+    def learn(self, held: Mapping[str, int]) -> None:
+        """Terms that nobody holds are not remembered: somebody may, a moment later."""
+        self.held.update({term: count for term, count in held.items() if count})
+        while len(self.held) > _MOST_KNOWN:
+            self.held.popitem(last=False)
 
 
 class Lexical:
@@ -50,25 +66,53 @@ class Lexical:
         if not terms:
             return []
         corpus = await self._corpus(where.tenant)
-        held = await self._held(where.tenant, corpus, terms)
-        weights = {term: worth(term, held[term], corpus.chunks) for term in terms if term in held}
-        wanted = _within(rarest(weights, min(64, max(FEWEST, len(weights) // 3))), held)
-        found = await self._store.index.candidates(
+        held = {term: corpus.held[term] for term in terms if term in corpus.held}
+        chunks = await self._guess(where, terms, held, corpus, most)
+        if chunks is None:
+            held = await self._ask(where.tenant, corpus, terms, held)
+            chunks = await self._best(where, held, corpus, most)
+        if not chunks:
+            return []
+        self._look(where.tenant, corpus, chunks[0].revision)
+        found = matches(chunks, terms)
+        if len(held) < len(terms):
+            held |= _counted(found, [at for at, term in enumerate(terms) if term not in held], terms)
+            corpus.learn(held)
+        return _ranked(chunks, found, terms, held, corpus, most)
+
+    async def _guess(
+        self, where: Filter, terms: Sequence[str], held: Mapping[str, int], corpus: _Corpus, most: int
+    ) -> list[Candidate] | None:
+        """Everything that has a rare term, if the unknown ones are rare; None when that is not so."""
+        unknown = [term for term in terms if term not in held]
+        if unknown and (where.tags or where.documents):
+            return None
+        weights = {term: worth(term, count, corpus.chunks) for term, count in held.items()}
+        size = _size(len(terms))
+        wanted = unknown + list(rarest(weights, max(size - len(unknown), size // 2)))
+        if most > FEW // 2 or sum(held[term] for term in wanted if term in held) > FEW:
+            return None if unknown else await self._best(where, held, corpus, most)
+        found = await self._store.index.holders(where, wanted, 2 * FEW)
+        return found if len(found) < 2 * FEW else None
+
+    async def _best(
+        self, where: Filter, held: Mapping[str, int], corpus: _Corpus, most: int
+    ) -> list[Candidate]:
+        """The chunks that have most of the rare terms."""
+        weights = {term: worth(term, count, corpus.chunks) for term, count in held.items()}
+        wanted = _within(rarest(weights, _size(len(weights))), held)
+        return await self._store.index.candidates(
             where, [(term, weights[term]) for term in wanted], max(SHORTLIST, 2 * most)
         )
-        if not found:
-            return []
-        self._look(where.tenant, corpus, found[0].revision)
-        scores, shares = bm25(found, weights, corpus.usual)
-        # A term that nobody holds is as rare as one can be: what is asked for and not there counts too.
-        whole = sum(weights.values()) + sum(
-            worth(term, 0, corpus.chunks) for term in terms if term not in held
-        )
-        order = sorted(range(len(found)), key=lambda at: (-scores[at], found[at].chunk))[:most]
-        return [
-            Hit(found[at].chunk, float(scores[at]), found[at].document_id, float(shares[at]) / whole)
-            for at in order
-        ]
+
+    async def _ask(
+        self, tenant: str, corpus: _Corpus, terms: Sequence[str], held: dict[str, int]
+    ) -> dict[str, int]:
+        if unknown := [term for term in terms if term not in held]:
+            counts = await self._store.index.counts(tenant, unknown)
+            corpus.learn(counts)
+            return {**held, **{term: counts.get(term, 0) for term in unknown}}
+        return held
 
     async def _corpus(self, tenant: str) -> _Corpus:
         corpus = self._corpora.get(tenant)
@@ -80,20 +124,40 @@ class Lexical:
                 self._corpora.popitem(last=False)
         return corpus
 
-    async def _held(self, tenant: str, corpus: _Corpus, terms: Sequence[str]) -> dict[str, int]:
-        """How many chunks hold each term. Terms that none holds are asked for every time: one may since."""
-        known = corpus.held
-        if unknown := [term for term in terms if term not in known]:
-            known.update(await self._store.index.counts(tenant, unknown))
-            while len(known) > _MOST_KNOWN:
-                known.popitem(last=False)
-        return {term: known[term] for term in terms if term in known}
-
     def _look(self, tenant: str, corpus: _Corpus, revision: int) -> None:
         """Forget what was known of a corpus that has changed, at most every two seconds."""
         is_old = not corpus.chunks or self._clock.monotonic() - corpus.since_s >= _FRESH_S
         if corpus.revision != revision and is_old:
             self._corpora.pop(tenant, None)
+
+
+def _size(terms: int) -> int:
+    return min(64, max(FEWEST, terms // 3))
+
+
+def _counted(found: Matches, unknown: Sequence[int], terms: Sequence[str]) -> dict[str, int]:
+    """How many of the chunks have each of these terms, which is how many have it at all."""
+    times = np.bincount(found.term, minlength=len(terms))
+    return {terms[at]: int(times[at]) for at in unknown}
+
+
+def _ranked(
+    chunks: Sequence[Candidate],
+    found: Matches,
+    terms: Sequence[str],
+    held: Mapping[str, int],
+    corpus: _Corpus,
+    most: int,
+) -> list[Hit]:
+    weights = np.array([worth(term, held[term], corpus.chunks) for term in terms])
+    scores, shares = bm25(chunks, found, weights, corpus.usual)
+    # What nobody holds counts too: it was asked for, and is not there.
+    whole = float(weights.sum())
+    order = np.argsort(-scores, kind="stable")[:most]
+    return [
+        Hit(chunks[at].chunk, float(scores[at]), chunks[at].document_id, float(shares[at]) / whole)
+        for at in order
+    ]
 
 
 def _within(terms: Sequence[str], held: Mapping[str, int]) -> list[str]:

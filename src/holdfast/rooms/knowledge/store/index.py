@@ -6,7 +6,7 @@ chunk that any of the words is in, ours the chunks of the rarest only. PostgreSQ
 table; statements, ranking and results are the same on both.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
@@ -22,6 +22,7 @@ SLICE = 512
 _SQLITE_TABLES = (
     "CREATE VIRTUAL TABLE knowledge_lexical USING fts5(terms, content='', detail=none,"
     " tokenize=\"unicode61 remove_diacritics 0 tokenchars '=#~.:''-'\")",
+    "INSERT INTO knowledge_lexical (knowledge_lexical, rank) VALUES ('usermerge', 2)",
     "CREATE VIRTUAL TABLE knowledge_postings USING fts5vocab(knowledge_lexical, instance)",
     "CREATE VIRTUAL TABLE knowledge_term_counts USING fts5vocab(knowledge_lexical, row)",
 )
@@ -29,6 +30,10 @@ _POSTGRES_TABLES = (
     'CREATE TABLE knowledge_postings (term text COLLATE "C" NOT NULL, doc bigint NOT NULL,'
     " PRIMARY KEY (term, doc))",
 )
+MERGED = 16
+"""Pages of FTS5's segments that are merged for each chunk added. Every segment is another look-up a term, and
+FTS5's own merging, which counts pages written, leaves dozens where documents come one by one."""
+_MERGE = text("INSERT INTO knowledge_lexical (knowledge_lexical, rank) VALUES ('merge', :pages)")
 
 
 class Candidate(NamedTuple):
@@ -49,13 +54,17 @@ def create(bind: Any) -> None:
         bind.exec_driver_sql(statement)
 
 
+_Filtered = Mapping[tuple[bool, bool], TextClause]
+
+
 class _Words(NamedTuple):
     """The statements of one database."""
 
     add: TextClause
     drop: TextClause
     held: TextClause
-    candidates: Mapping[tuple[bool, bool], TextClause]
+    holders: _Filtered
+    candidates: _Filtered
 
 
 class Index:
@@ -63,11 +72,14 @@ class Index:
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
-        self._words = _SQLITE if sql.state()["driver"] == "sqlite" else _POSTGRES
+        self._is_fts = sql.state()["driver"] == "sqlite"
+        self._words = _SQLITE if self._is_fts else _POSTGRES
 
     async def add(self, tx: Transaction, tenant: str, low: int, high: int) -> None:
         """Index the stored chunks numbered `low` to `high`, which must not be indexed yet."""
         await tx.run(self._words.add, {"mark": mark(tenant), "low": low, "high": high})
+        if self._is_fts:
+            await tx.run(_MERGE, {"pages": MERGED * (high - low + 4)})
 
     async def drop(self, tx: Transaction, tenant: str, low: int, high: int) -> None:
         """Forget the chunks numbered `low` to `high`; before their rows go, which say what to forget."""
@@ -82,26 +94,39 @@ class Index:
         rows = await self._sql.fetch(self._words.held, {"terms": asked})
         return {term[len(sign) :]: int(held) for term, held in rows}
 
+    async def holders(self, where: Filter, terms: Sequence[str], most: int) -> list[Candidate]:
+        """All chunks that serve, pass the filter and have any of these terms; but never more than `most`."""
+        if not terms:
+            return []
+        signed = [mark(where.tenant) + term for term in terms]
+        match = " OR ".join(map(_quoted, signed)) if self._is_fts else encode_json(signed).decode()
+        return await self._fetch(self._words.holders, where, {"match": match, "most": most})
+
     async def candidates(
-        self, where: Filter, weights: Iterable[tuple[str, float]], most: int
+        self, where: Filter, weights: Sequence[tuple[str, float]], most: int
     ) -> list[Candidate]:
         """The `most` chunks that serve, pass the filter and have most weight of these terms, best first."""
+        if not weights:
+            return []
         sign = mark(where.tenant)
         given = [(sign + term, round(weight, 4)) for term, weight in weights]
-        if not given:
-            return []
-        values: dict[str, Any] = {
-            "weights": encode_json(given).decode(),
-            "tenant": where.tenant,
-            "most": most,
-        }
+        return await self._fetch(
+            self._words.candidates, where, {"weights": encode_json(given).decode(), "most": most}
+        )
+
+    async def _fetch(self, statements: _Filtered, where: Filter, values: dict[str, Any]) -> list[Candidate]:
+        values["tenant"] = where.tenant
         if where.tags:
             wanted = sorted(set(where.tags))
             values |= {"tags": encode_json(wanted).decode(), "tag_count": len(wanted)}
         if where.documents:
             values["documents"] = encode_json(list(where.documents)).decode()
-        statement = self._words.candidates[bool(where.tags), bool(where.documents)]
+        statement = statements[bool(where.tags), bool(where.documents)]
         return [Candidate(*row) for row in await self._sql.fetch(statement, values)]
+
+
+def _quoted(term: str) -> str:
+    return '"' + term.replace('"', '""') + '"'
 
 
 def slices(version: int, chunks: int) -> list[tuple[int, int]]:
@@ -112,8 +137,11 @@ def slices(version: int, chunks: int) -> list[tuple[int, int]]:
     return [(low + at, low + min(at + SLICE, chunks) - 1) for at in range(0, chunks, SLICE)]
 
 
-def _candidates(terms: str, postings: str, listed: str) -> dict[tuple[bool, bool], TextClause]:
-    """The statement for each set of filters; `{}` in `listed` is a parameter that holds a JSON array."""
+def _statements(found: str, listed: str) -> dict[tuple[bool, bool], TextClause]:
+    """The statement for each set of filters, over `found`: a query for (id, score) of the chunks with a term.
+
+    `{}` in `listed` is the name of a parameter that holds a JSON array.
+    """
     tags = (
         " AND (SELECT count(*) FROM knowledge_tags g WHERE g.document_id = v.document_id"  # noqa: S608 - ours
         f" AND g.tag IN ({listed.format('tags')})) = :tag_count"
@@ -123,12 +151,10 @@ def _candidates(terms: str, postings: str, listed: str) -> dict[tuple[bool, bool
         (tagged, named): text(
             "SELECT t.id, t.document_id, c.counts, c.length,"  # noqa: S608 - our own text
             " (SELECT revision FROM knowledge_revisions WHERE tenant = :tenant)"
-            " FROM (SELECT m.id, m.score, v.document_id FROM ("
-            f"SELECT p.doc AS id, sum(q.weight) AS score FROM ({terms}) q CROSS JOIN {postings} p"
-            f"{' WHERE p.term = q.term' if postings == 'knowledge_postings' else ''} GROUP BY p.doc) m"
+            f" FROM (SELECT m.id, m.score, v.document_id FROM ({found}) m"
             f" CROSS JOIN knowledge_versions v WHERE v.no = m.id >> {CHUNK_BITS} AND v.tenant = :tenant"
             f" AND v.state = 'serving'{tags if tagged else ''}{documents if named else ''}"
-            " ORDER BY m.score DESC, m.id LIMIT :most) t CROSS JOIN knowledge_chunks c WHERE c.id = t.id"
+            " ORDER BY m.score DESC, m.id LIMIT :most) t CROSS JOIN knowledge_ranks c WHERE c.id = t.id"
             " ORDER BY t.score DESC, t.id"
         )
         for tagged in (False, True)
@@ -150,10 +176,14 @@ _SQLITE = _Words(
     held=text(
         "SELECT term, doc FROM knowledge_term_counts WHERE term IN (SELECT value FROM json_each(:terms))"
     ),
-    candidates=_candidates(
-        "SELECT json_extract(value, '$[0]') AS term, json_extract(value, '$[1]') AS weight"
-        " FROM json_each(:weights)",
-        "knowledge_postings",
+    holders=_statements(
+        "SELECT rowid AS id, 0 AS score FROM knowledge_lexical WHERE knowledge_lexical MATCH :match",
+        "SELECT value FROM json_each(:{})",
+    ),
+    candidates=_statements(
+        "SELECT p.doc AS id, sum(q.weight) AS score FROM (SELECT json_extract(value, '$[0]') AS term,"
+        " json_extract(value, '$[1]') AS weight FROM json_each(:weights)) q"
+        " CROSS JOIN knowledge_postings p WHERE p.term = q.term GROUP BY p.doc",
         "SELECT value FROM json_each(:{})",
     ),
 )
@@ -172,11 +202,17 @@ _POSTGRES = _Words(
         "SELECT term, count(*) FROM knowledge_postings"
         " WHERE term = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:terms AS jsonb)))) GROUP BY term"
     ),
-    candidates=_candidates(
-        "SELECT value->>0 AS term, CAST(value->>1 AS float8) AS weight"
-        " FROM jsonb_array_elements(CAST(:weights AS jsonb))",
-        # Not to be flattened: a look-up a term, whatever the planner thinks of their number.
-        "LATERAL (SELECT doc FROM knowledge_postings WHERE term = q.term OFFSET 0)",
+    holders=_statements(
+        "SELECT DISTINCT doc AS id, 0 AS score FROM knowledge_postings"
+        " WHERE term = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:match AS jsonb))))",
+        "SELECT jsonb_array_elements_text(CAST(:{} AS jsonb))",
+    ),
+    candidates=_statements(
+        # The look-up is not to be flattened: one a term, whatever the planner thinks of their number.
+        "SELECT p.doc AS id, sum(q.weight) AS score FROM (SELECT value->>0 AS term,"
+        " CAST(value->>1 AS float8) AS weight FROM jsonb_array_elements(CAST(:weights AS jsonb))) q"
+        " CROSS JOIN LATERAL (SELECT doc FROM knowledge_postings WHERE term = q.term OFFSET 0) p"
+        " GROUP BY p.doc",
         "SELECT jsonb_array_elements_text(CAST(:{} AS jsonb))",
     ),
 )

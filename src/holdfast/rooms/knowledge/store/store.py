@@ -22,7 +22,7 @@ from holdfast.rooms.knowledge.rules.stored import (
     text_hash,
 )
 from holdfast.rooms.knowledge.rules.words import counted, packed
-from holdfast.rooms.knowledge.store import index, tables, vectors
+from holdfast.rooms.knowledge.store import index, paces, tables, vectors
 from holdfast.rooms.knowledge.store.index import Index
 from holdfast.rooms.knowledge.store.pending import hold
 
@@ -37,6 +37,7 @@ PART = 1 << 20
 def _create(op: Any) -> None:
     tables.create(op.get_bind())
     vectors.create(op.get_bind())
+    paces.create(op.get_bind())
     index.create(op.get_bind())
 
 
@@ -184,7 +185,8 @@ class Store:
 
         Pass at most SLICE of them at a time: making their terms takes about a millisecond each.
         """
-        rows = [_chunk_row(tenant, chunk_id(no, first + at), piece) for at, piece in enumerate(pieces)]
+        made = [_chunk_rows(tenant, chunk_id(no, first + at), piece) for at, piece in enumerate(pieces)]
+        rows, ranks = [row for row, _ in made], [rank for _, rank in made]
         if not rows:
             return
         async with self._sql.transaction() as tx:
@@ -193,8 +195,9 @@ class Store:
             if await tx.fetch(tables.CHUNKS, {"low": low, "high": high, "most": 1}):
                 return
             await tx.run_many(tables.ADD_CHUNK, rows)
+            await tx.run_many(tables.ADD_RANK, ranks)
             await self.index.add(tx, tenant, low, high)
-            await tx.run(tables.MEASURED, _more(no, len(rows), sum(row["length"] for row in rows)))
+            await tx.run(tables.MEASURED, _more(no, len(rows), sum(rank["length"] for rank in ranks)))
 
     async def spend(self, no: int, tokens: int, cost: float) -> None:
         """Put down what embedding took."""
@@ -300,19 +303,18 @@ def _more(no: int, chunks: int = 0, length: int = 0, tokens: int = 0, cost: floa
     }
 
 
-def _chunk_row(tenant: str, id: int, piece: Piece) -> dict[str, Any]:
+def _chunk_rows(tenant: str, id: int, piece: Piece) -> tuple[dict[str, Any], dict[str, Any]]:
     count = counted(piece.text, piece.path)
     terms, counts = packed(count)
-    return {
+    chunk = {
         "id": id,
         "start": piece.start,
         "end": piece.end,
         "path": encode_json(piece.path).decode(),
         "text_hash": text_hash(tenant, piece.path, piece.text),
         "terms": terms,
-        "counts": counts,
-        "length": count.total(),
     }
+    return chunk, {"id": id, "counts": counts, "length": count.total()}
 
 
 def _first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:

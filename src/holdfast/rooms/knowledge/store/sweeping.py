@@ -62,6 +62,7 @@ class Sweeper:
                 await self._index.drop(tx, tenant, low, high)
                 await drop_orphans(tx, low, high)
                 await tx.run(tables.DROP_CHUNKS, {"low": low, "high": high})
+                await tx.run(tables.DROP_RANKS, {"low": low, "high": high})
         async with self._sql.transaction() as tx:
             for statement in (tables.DROP_TEXT, tables.DROP_UPLOAD):
                 await tx.run(statement, {"of_version": no})

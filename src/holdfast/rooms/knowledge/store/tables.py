@@ -118,9 +118,15 @@ chunks = Table(
     Column("path", Text, nullable=False),
     Column("text_hash", Text, nullable=False),
     Column("terms", Text, nullable=False),
+    Index("knowledge_chunks_by_hash", "text_hash"),
+)
+# Apart from the chunks, which are larger than a page: a hundred of these are read for a question.
+ranks = Table(
+    "knowledge_ranks",
+    META,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("counts", LargeBinary, nullable=False),
     Column("length", BigInteger, nullable=False),
-    Index("knowledge_chunks_by_hash", "text_hash"),
 )
 
 _d, _v, _c = documents.c, versions.c, chunks.c
@@ -300,6 +306,8 @@ CHUNKS = (
     .limit(bindparam("most"))
 )
 DROP_CHUNKS = delete(chunks).where(_range)
+ADD_RANK = insert_ignore(ranks, ("id",))
+DROP_RANKS = delete(ranks).where(ranks.c.id.between(bindparam("low"), bindparam("high")))
 FOUND = (
     select(
         _c.id, _d.id.label("document_id"), _v.no, _v.n, _d.name, _d.title, _d.tags, _c.start, _c.end, _c.path

@@ -3,7 +3,19 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, bindparam, delete, func, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 
 from holdfast.ports.storage import Sql, Transaction
 from holdfast.ports.upsert import upsert
@@ -22,6 +34,7 @@ rows = Table(
     Column("vector", LargeBinary, nullable=False),
     Column("poison", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Index("knowledge_vectors_by_embedder", "embedder", "poison"),
 )
 
 
@@ -50,6 +63,7 @@ _missing = (
     .order_by(_c.id)
 )
 _MISSING = _missing.limit(bindparam("most"))
+_DIMS = select(_r.dims).where(_r.embedder == bindparam("embedder"), _r.poison == "").limit(1)
 _POISONED = (
     select(_c.id, _r.poison)
     .select_from(tables.chunks.join(rows, _r.text_hash == _c.text_hash))
@@ -123,6 +137,11 @@ class VectorStore:
         low, high = _span(version)
         values = {"low": max(low, after + 1), "high": high, "embedder": embedder, "most": most}
         return [(r[0], r[1], r[2], r[3], r[4]) for r in await self._sql.fetch(_MISSING, values)]
+
+    async def dims(self, embedder: str) -> int | None:
+        """How long this embedder's vectors are; None where there are none yet."""
+        found = await self._sql.fetch(_DIMS, {"embedder": embedder})
+        return found[0][0] if found else None
 
     async def poisoned(self, version: int, embedder: str, most: int = 100) -> list[tuple[int, str]]:
         """(chunk, why) for chunks that no vector can be had for."""
