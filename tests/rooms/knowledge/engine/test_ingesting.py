@@ -26,13 +26,14 @@ class Stepping(NoEmbedder):
         self.go = asyncio.Event()
         self.calls = 0
 
-    async def embed(self, version, told):
+    async def embed(self, version, chunks, told):
         self.calls += 1
         self.begun.set()
         if self.errors:
             raise self.errors.pop(0)
         await self.go.wait()
         told(1.0)
+        return {"embedded": chunks}
 
 
 async def quotes(world, question="서울의 인구는?", **where):

@@ -35,7 +35,7 @@ ANSWERED, REFUSED, UNSUPPORTED, FAILED = "answered", "refused", "unsupported", "
 class Finder(Protocol):
     """What finds passages."""
 
-    async def search(self, question: str, where: Filter, most: int) -> list[Found]: ...
+    async def find(self, where: Filter, text: str, most: int) -> list[Found]: ...
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ class Answering:
     async def search(self, question: str, where: Filter, most: int) -> list[Found]:
         """The passages nearest to a question, best first. Raises BadQuestion (422)."""
         started = self._clock.monotonic()
-        found = await self._finder.search(check_question(question), where, most)
+        found = await self._finder.find(where, check_question(question), most)
         self._figures.search.observe(self._clock.monotonic() - started)
         return found
 

@@ -13,6 +13,6 @@ class ByWords:
         self._store = store
         self._lexical = Lexical(store, clock)
 
-    async def search(self, question: str, where: Filter, most: int) -> list[Found]:
-        """The best chunks for a question, best first."""
-        return await self._store.found(where.tenant, await self._lexical.search(where, question, most))
+    async def find(self, where: Filter, text: str, most: int) -> list[Found]:
+        """The best chunks for these words, best first."""
+        return await self._store.found(where.tenant, await self._lexical.search(where, text, most))
