@@ -95,18 +95,17 @@ class Embedding:
             version.no, self.embedder.id, after=after, most=self._how.size * self._how.concurrency * 4
         ):
             after = missing[-1][0]
-            await run.all(await self._inputs(version.no, missing))
+            await run.all(self._inputs(missing))
         await run.end()
         return report
 
-    async def _inputs(self, no: int, missing: Sequence[tuple[int, int, int, str, str]]) -> list[Input]:
+    def _inputs(self, missing: Sequence[tuple[int, str, str, str]]) -> list[Input]:
         """The texts of these chunks, each once."""
-        first, last = min(row[1] for row in missing), max(row[2] for row in missing)
-        text = await self._store.text(no, first, last)
-        made = {}
-        for _, start, end, path, key in missing:
-            whole = embedded_text(decode_json(path), text[start - first : end - first])
-            made[key] = Input(key, shortened(whole, self._how.longest_tokens))
+        longest = self._how.longest_tokens
+        made = {
+            key: Input(key, shortened(embedded_text(decode_json(path), text), longest))
+            for _, path, text, key in missing
+        }
         return list(made.values())
 
     async def ask(self, texts: Sequence[str], tenant: str, report: Report) -> Embedded:

@@ -278,8 +278,7 @@ class Store:
         found = []
         for hit in hits:
             if (row := rows.get(hit.chunk)) is not None:
-                text = await self.text(row[2], row[7], row[8])
-                found.append(_found(row, text, hit))
+                found.append(_found(row, hit))
         return found
 
     async def _held(self, no: int, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -311,6 +310,7 @@ def _chunk_rows(tenant: str, id: int, piece: Piece) -> tuple[dict[str, Any], dic
         "start": piece.start,
         "end": piece.end,
         "path": encode_json(piece.path).decode(),
+        "text": piece.text,
         "text_hash": text_hash(tenant, piece.path, piece.text),
         "terms": terms,
     }
@@ -342,8 +342,8 @@ def _version(row: Row) -> Version:
     return Version(**{**values, "facts": decode_json(values["facts"])})
 
 
-def _found(row: Row, text: str, hit: Hit) -> Found:
-    id, document_id, no, n, name, title, tags, start, end, path = row
+def _found(row: Row, hit: Hit) -> Found:
+    id, document_id, no, n, name, title, tags, start, end, path, text, counts = row
     return Found(
         chunk=id,
         document_id=document_id,
@@ -359,4 +359,5 @@ def _found(row: Row, text: str, hit: Hit) -> Found:
         text=text,
         score=hit.score,
         held=hit.held,
+        counts=bytes(counts),
     )
