@@ -7,8 +7,6 @@ import pytest
 
 from holdfast.kernel.clock import ManualClock, SystemClock
 from holdfast.ports.plain_jobs import PlainJobs
-from holdfast.rooms.knowledge.engine.finding import ByWords
-from holdfast.rooms.knowledge.engine.ingesting import NoEmbedder
 from holdfast.rooms.knowledge.engine.knowledge import Knowledge
 from holdfast.rooms.knowledge.rules.settings import Config
 from holdfast.rooms.knowledge.store.store import MIGRATIONS
@@ -36,10 +34,9 @@ class World:
             jobs=self.jobs,
             clock=self.clock,
             meter=self.meter,
-            finder=lambda store: ByWords(store, self.clock),
-            embedder=lambda store: embedder or NoEmbedder(),
             data_dir=tmp_path,
             secret=lambda: f"doc-{next(_numbers)}",
+            embeds=embedder,
         )
         self.store = self.knowledge.store
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.ports.model import Citation
 from holdfast.rooms.knowledge.rules.citations import (
     Cited,
+    Claimed,
     find_quote,
     quoted,
     resolve,
@@ -98,9 +98,9 @@ def test_looks_may_differ_and_words_may_not(quote, text, found):
 
 
 def test_a_model_that_quotes_is_taken_at_its_spans_alone():
-    true = Citation("p2", 4, 10, "Hangul")
-    wrong = Citation("p2", 5, 11, "Hangul"), Citation("p9", 0, 1, "T"), Citation("p1", 0, 0, "")
-    found = quoted([true, *wrong, Citation("p1", 0, 4, "훈민정음")], ["p1", "p2"], SOURCES)
+    true = Claimed("p2", 4, 10, "Hangul")
+    wrong = Claimed("p2", 5, 11, "Hangul"), Claimed("p9", 0, 1, "T"), Claimed("p1", 0, 0, "")
+    found = quoted([true, *wrong, Claimed("p1", 0, 4, "훈민정음")], ["p1", "p2"], SOURCES)
     assert found.text() == "“Hangul” [1] “훈민정음” [2]"
     assert found.removed == 3
 

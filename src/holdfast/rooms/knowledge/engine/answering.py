@@ -14,11 +14,11 @@ import msgspec
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import note
-from holdfast.ports.model import Ask, Model, Passage, Reply
+from holdfast.ports.model import Ask, Model, Passage, Reply, Turn
 from holdfast.rooms.knowledge.engine.figures import Figures
 from holdfast.rooms.knowledge.engine.places import Places
 from holdfast.rooms.knowledge.rules import prompts
-from holdfast.rooms.knowledge.rules.citations import Cited, Resolved, quoted, resolve
+from holdfast.rooms.knowledge.rules.citations import Cited, Claimed, Resolved, quoted, resolve
 from holdfast.rooms.knowledge.rules.problems import check_question
 from holdfast.rooms.knowledge.rules.refusing import sure
 from holdfast.rooms.knowledge.rules.settings import Config
@@ -180,7 +180,7 @@ class Answering:
 
     def _ask(self, question: Question, text: str, found: Sequence[Found]) -> Ask:
         return Ask(
-            messages=prompts.ask_turns(text, given(found)),
+            messages=turns(prompts.ask_turns(text, given(found))),
             passages=passages(found),
             model=question.model or self._config.model,
             purpose="answer",
@@ -212,6 +212,11 @@ class Answering:
         note(knowledge={"outcome": outcome, "confidence": answer.confidence, "passages": len(answer.found)})
 
 
+def turns(said: Sequence[prompts.Said]) -> tuple[Turn, ...]:
+    """Turns as the port has them."""
+    return tuple(Turn(one.role, one.content) for one in said)
+
+
 def given(found: Sequence[Found]) -> list[prompts.Given]:
     """Passages as a model that writes sees them, numbered from 1."""
     return [prompts.Given(number, heading(one), one.text) for number, one in enumerate(found, 1)]
@@ -231,7 +236,8 @@ def _resolved(reply: Reply, found: Sequence[Found]) -> Resolved:
     """What the model claims, as far as it stands in the passages; each span of a document once."""
     texts = [one.text for one in found]
     if reply.generated_by == EXTRACTIVE or reply.citations:
-        resolved = quoted(reply.citations, [str(number) for number in range(1, len(found) + 1)], texts)
+        claimed = [Claimed(one.passage, one.start, one.end, one.quote) for one in reply.citations]
+        resolved = quoted(claimed, [str(number) for number in range(1, len(found) + 1)], texts)
     elif reply.text.strip().strip(".[]\"'`*") == prompts.NO_ANSWER:
         return _NOTHING
     else:

@@ -140,7 +140,8 @@ class Documents:
 
     async def _heal(self, waiter: Waiter) -> None:
         view = await self._jobs.find(waiter.job_id) if waiter.job_id else None
-        decided = heal(waiter.is_whole, self.now_ms() - waiter.created_ms, view)
+        state, error = (view.state, view.error) if view is not None else (None, "")
+        decided = heal(waiter.is_whole, self.now_ms() - waiter.created_ms, state, error)
         if decided.what == ENQUEUE:
             version = await self.store.version(waiter.version)
             document = version and await self.store.document(version.tenant, version.document_id)

@@ -8,7 +8,7 @@ import msgspec
 
 from holdfast.ports.jobs import Enqueue, Enqueued, JobFailed, Jobs, JobSpec, JobView, Run
 from holdfast.ports.model import Ask
-from holdfast.rooms.knowledge.engine.answering import Answering, given, passages
+from holdfast.rooms.knowledge.engine.answering import Answering, given, passages, turns
 from holdfast.rooms.knowledge.engine.views import cite
 from holdfast.rooms.knowledge.rules import prompts
 from holdfast.rooms.knowledge.rules.answers import CitationShown, SectionShown, WrittenShown
@@ -154,7 +154,7 @@ class Generating:
 
     def _ask(self, payload: Generate, task: str, found: Sequence[Found]) -> Ask:
         return Ask(
-            messages=prompts.write_turns(task, given(found), payload.language),
+            messages=turns(prompts.write_turns(task, given(found), payload.language)),
             passages=passages(found),
             model=payload.model or self._config.model,
             purpose="generate",
