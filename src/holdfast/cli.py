@@ -93,7 +93,7 @@ class _Lazy:
         if self._made is None:
             from holdfast.app import Holdfast
 
-            self._made = Holdfast(config=config)
+            self._made = Holdfast(config=config, process="verb")
         return self._made
 
 
