@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 STARTED, FINISHED, ACKNOWLEDGED = "started", "finished", "acknowledged"
+LONG_EVERY = 60
+"""One job in so many of the kill test takes ten times the lease."""
 
 
 class Line(NamedTuple):
