@@ -46,6 +46,7 @@ SOME = sa.select(THINGS.c.id).where(THINGS.c.id.in_(bindparam("ids", expanding=T
 PAGE = IDS.limit(bindparam("most")).offset(bindparam("skip"))
 RENAME = sa.update(THINGS).where(THINGS.c.id == bindparam("which")).values(name=bindparam("new"))
 DELETE = sa.delete(THINGS).where(THINGS.c.count < bindparam("below"))
+COUNT = sa.select(sa.func.count()).select_from(THINGS)
 TOTALS = sa.select(sa.func.count(), sa.func.sum(THINGS.c.count), sa.func.avg(THINGS.c.count))
 SAVE = upsert(THINGS, ("id",), ("name", "count"), where=THINGS.c.count <= incoming(THINGS)["count"])
 ADD = upsert(THINGS, ("id",), {"count": THINGS.c.count + incoming(THINGS)["count"]}, returning=("count",))
@@ -226,6 +227,52 @@ class SqlContract:
         assert await sql.fetch(IDS) == []
         assert sql.state()["checked_out"] == 0
 
+    async def test_steps_together_give_what_each_returned(self, sql: Driver) -> None:
+        assert await sql.together([]) == []
+        assert await sql.together([(INSERT, []), (RETURNING, [])]) == [[], []]
+        found = await sql.together(
+            [
+                (INSERT, [thing(n, count=n) for n in range(1_200)]),
+                (RETURNING, [{"key": 2_000}, {"key": 2_001}]),
+                (ADD, [{"id": 3, "count": 4}]),
+                (ONCE, [thing(3), thing(3_000), thing(3_000)]),
+                (SOME, [{"ids": [1]}, {"ids": [1, 2, 3]}, {"ids": []}, {"ids": [9]}]),
+                (DELETE, [{"below": 2}]),
+                (COUNT, [{}]),
+            ]
+        )
+        kept = [(1_200 + 2 + 1 - 3,)]  # 0, 1 and 3000 count less than two
+        seen = [(1,), (1,), (2,), (3,), (9,)]
+        assert found == [[], [(2_000, 7), (2_001, 7)], [(7,)], [(3_000,)], seen, [], kept]
+        assert await sql.together([(RETURNING, [{"key": 1}])]) == [[(1, 7)]]
+        assert await sql.together([(COUNT, [{}])]) == [[(kept[0][0] + 1,)]]
+
+    async def test_steps_together_happen_all_or_not_at_all(self, sql: Driver) -> None:
+        await sql.run(INSERT, thing(1))
+        for last in [(INSERT, [thing(3), thing(1)]), (INSERT_PART, [{"id": 1, "thing_id": 404}])]:
+            with pytest.raises(Conflict):
+                await sql.together([(INSERT, [thing(2)]), (RETURNING, [{"key": 5}, {"key": 6}]), last])
+        with pytest.raises(BadInput):
+            await sql.together([(INSERT, [thing(2)]), (INSERT, [thing(3) | {"count": None}])])
+        with pytest.raises(Conflict):
+            await sql.together([(RETURNING, [{"key": 5}, {"key": 5}])])
+        with pytest.raises(TypeError, match="unknown: ident"):
+            await sql.together([(INSERT, [thing(2)]), (GET, [{"ident": 1}])])
+        assert await sql.fetch(IDS) == [(1,)]
+
+    async def test_steps_together_that_are_cancelled_leave_nothing_half(self, sql: Driver) -> None:
+        for turns in range(40):
+            rows = [thing(turns * 1_000 + n) for n in range(700)]
+            task = asyncio.create_task(sql.together([(INSERT, rows[:350]), (INSERT, rows[350:])]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        ((count,),) = await sql.fetch(COUNT)
+        assert count % 700 == 0
+        state = sql.state()
+        assert (state["checked_out"], state["waiting"]) == (0, 0)
+
     async def test_tasks_may_share_a_transaction(self, sql: Driver) -> None:
         async with sql.transaction() as tx:
             await asyncio.gather(*(tx.run(INSERT, thing(n)) for n in range(20)))
@@ -296,7 +343,13 @@ class SqlContract:
         assert state["opened_total"] >= 1
         await sql.stop()
         await sql.stop()
-        for call in (sql.ping(), sql.fetch(IDS), sql.run(INSERT, thing(1)), sql.run_many(INSERT, [thing(1)])):
+        for call in (
+            sql.ping(),
+            sql.fetch(IDS),
+            sql.run(INSERT, thing(1)),
+            sql.run_many(INSERT, [thing(1)]),
+            sql.together([(INSERT, [thing(1)])]),
+        ):
             with pytest.raises(Unavailable):
                 await call
         with pytest.raises(Unavailable):

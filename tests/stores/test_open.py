@@ -147,3 +147,9 @@ def test_every_setting_has_a_meaning_and_its_bounds_hold() -> None:
     for key, value in [("pool_size", "0"), ("deadline_s", "0"), ("synchronous", "off; DROP TABLE")]:
         with pytest.raises(Misconfigured, match=key):
             load_settings({"database": Config}, env={f"HOLDFAST_DATABASE_{key.upper()}": value})
+
+
+def test_another_file_where_no_url_names_one() -> None:
+    driver = open_sql("", Path("data"), SystemClock(), Config(synchronous="full"), default_file="jobs.db")
+    assert isinstance(driver, SqliteSql)
+    assert driver.path == Path("data/jobs.db")

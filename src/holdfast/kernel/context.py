@@ -107,6 +107,11 @@ def current_ctx() -> Ctx | None:
     return _current.get()
 
 
+def current_span() -> str:
+    """The id of the child span that is open here, or "" when the request itself is the span."""
+    return _span.get()
+
+
 def current_event() -> Event | None:
     """The Event of the request being served, or None outside one."""
     ctx = _current.get()

@@ -88,6 +88,8 @@ class ProductEvent(Record, tag="product", kw_only=True, omit_defaults=True, gc=F
 class JobRun(Record, tag="job", kw_only=True, omit_defaults=True, gc=False):
     """One attempt of one background job."""
 
+    parent_id: str = field(default="", name="parent.id")
+    """The span of whoever enqueued it."""
     job: str = field(default="", name="job.name")
     queue: str = field(default="", name="job.queue")
     attempt: int = field(default=0, name="job.attempt")

@@ -15,6 +15,13 @@ class Presence(Protocol):
         """Those of `names` that nobody holds: their holders are dead. One that cannot tell is left out."""
         ...
 
+    def lost(self) -> list[str]:
+        """Names that were held and are not at the moment, so that others take their holder for dead.
+
+        They are taken again as soon as that can be, at the latest by the next `free`.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of everything; idempotent."""
         ...

@@ -64,3 +64,7 @@ class Together(Protocol):
     async def together(self, steps: Sequence[Step]) -> list[list[Row]]:
         """All steps in one transaction and one trip; of each what its RETURNING gave, over all its rows."""
         ...
+
+
+class Ledger(Sql, Together, Protocol):
+    """An Sql that takes several statements at once."""

@@ -13,7 +13,7 @@ NaN into NULL. What one refuses is refused for both, as BadInput.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import CompileError
@@ -24,6 +24,7 @@ from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.sql.elements import ClauseElement, TextClause
 from sqlalchemy.sql.selectable import Select, SelectBase
 
+from holdfast.ports.storage import Step
 from holdfast.ports.upsert import Upsert
 from holdfast.stores.values import check_for, refuse_result
 
@@ -64,12 +65,14 @@ class Statements:
 class Compiled:
     """One statement in one dialect: `bind` turns named values into text and values in order."""
 
-    __slots__ = ("_checks", "_constants", "_expanding", "_names", "_plans", "_sql", "writes")
+    __slots__ = ("_checks", "_constants", "_expanding", "_names", "_plans", "_sql", "returns", "writes")
 
     def __init__(self, statement: ClauseElement, dialect: Dialect, columns: tuple[str, ...] | None) -> None:
         self._sql = sql = _compile(statement, dialect, columns)
         self.writes = _writes(statement)
         """Whether it changes rows or locks them, and so needs a writing transaction."""
+        self.returns = not (sql.isinsert or sql.isupdate or sql.isdelete) or bool(sql.effective_returning)
+        """Whether it may give rows: of text nobody knows before it runs."""
         names = list(dict.fromkeys(sql.positiontup or ()))
         binds = {name: sql.binds[name] for name in names}
         self._expanding = tuple(sorted(sql.bind_names[bind] for bind in sql.post_compile_params))
@@ -210,3 +213,29 @@ async def bind_rows(compiled: Compiled, rows: Sequence[Mapping[str, Any]]) -> tu
             text, bound = compiled.bind(row)
             values.append(bound)
     return text, values
+
+
+class Bound(NamedTuple):
+    """One text, the values of each row that it is run with, and whether it may give rows."""
+
+    text: str
+    values: list[Values]
+    returns: bool
+
+
+async def bind_steps(statements: Statements, steps: Sequence[Step]) -> list[list[Bound]]:
+    """Every step, bound; rows whose lists differ in length differ in text, and stand apart in their order."""
+    bound: list[list[Bound]] = []
+    for statement, rows in steps:
+        parts: list[Bound] = []
+        for start in range(0, len(rows), _PART):
+            if start:
+                await asyncio.sleep(0)
+            for row in rows[start : start + _PART]:
+                compiled = statements.get(statement, row)
+                text, values = compiled.bind(row)
+                if not parts or parts[-1].text != text:
+                    parts.append(Bound(text, [], compiled.returns))
+                parts[-1].values.append(values)
+        bound.append(parts)
+    return bound

@@ -5,12 +5,12 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from holdfast.ports.storage import Sql
+from holdfast.ports.storage import Sql, Together
 
 T = TypeVar("T")
 
 
-class Driver(Sql, Protocol):
+class Driver(Sql, Together, Protocol):
     """An Sql that can be started and stopped; both may be called twice."""
 
     dialect: str

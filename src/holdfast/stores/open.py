@@ -3,11 +3,12 @@
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import Misconfigured
+from holdfast.ports.presence import Bell, Presence
 from holdfast.stores.config import Config
 from holdfast.stores.driver import Driver
 from holdfast.stores.redis.address import is_shared, read_url
@@ -16,7 +17,7 @@ from holdfast.stores.redis.config import Config as SharedConfig
 if TYPE_CHECKING:
     from holdfast.stores.redis.client import RedisShared
 
-__all__ = ["Config", "Driver", "open_shared", "open_sql"]
+__all__ = ["Config", "Driver", "Signals", "open_shared", "open_signals", "open_sql"]
 
 DEFAULT_FILE = "holdfast.db"
 _SQLITE = {"sqlite"}
@@ -25,24 +26,69 @@ _BETWEEN = re.compile(r"\s*,\s*(?=[a-zA-Z][a-zA-Z0-9+]*://)")
 """The comma between two stores; one between the hosts of a store has no scheme after it."""
 
 
-def open_sql(url: str | None, data_dir: Path, clock: Clock, config: Config | None = None) -> Driver:
-    """The driver for `url`, not yet started; None or empty gives `<data_dir>/holdfast.db`.
+def open_sql(
+    url: str | None,
+    data_dir: Path,
+    clock: Clock,
+    config: Config | None = None,
+    default_file: str = DEFAULT_FILE,
+) -> Driver:
+    """The driver for `url`, not yet started; None or empty gives `<data_dir>/<default_file>`.
 
     `url` may list several stores, separated by commas; exactly one may be a database. A relative
     SQLite path is relative to the working directory; `sqlite://` alone lives in memory.
     Raises Misconfigured for an unknown scheme, two databases, or a driver that is not installed.
     """
     config = config or Config()
+    database = _database(url)
+    if _scheme(database) in _POSTGRES:
+        return _postgres(database, clock, config)
+    from holdfast.stores.sqlite import SqliteSql
+
+    return SqliteSql(_path(database) if database else data_dir / default_file, config, clock)
+
+
+class Signals(NamedTuple):
+    """Who is alive and who has news, for everyone on one database."""
+
+    presence: Presence
+    bell: Bell
+
+
+def open_signals(url: str | None, data_dir: Path, clock: Clock, default_file: str = DEFAULT_FILE) -> Signals:
+    """Presence and bell that fit the database that `open_sql` gives for the same `url`; close both.
+
+    SQLite: lock files in `alive` beside the database file, and a look at it every 5 ms (25 when nothing happens). PostgreSQL: one
+    connection of their own, which must reach the server itself and not a pooler.
+    """
+    database = _database(url)
+    if _scheme(database) in _POSTGRES:
+        from holdfast.stores.postgres_bell import PostgresBell
+        from holdfast.stores.postgres_presence import PostgresPresence
+        from holdfast.stores.postgres_standing import Standing
+
+        standing = Standing(_asyncpg_url(database))
+        return Signals(PostgresPresence(standing, clock), PostgresBell(standing))
+    from holdfast.stores.sqlite_bell import SqliteBell
+    from holdfast.stores.sqlite_presence import SqlitePresence
+
+    path = _path(database) if database else data_dir / default_file
+    folder = path.parent if path is not None else data_dir
+    return Signals(SqlitePresence(folder / "alive"), SqliteBell(path))
+
+
+def _database(url: str | None) -> str:
+    """The one database that `url` names, or nothing; raises Misconfigured for two."""
     databases = [part for part in _stores(url) if _scheme(part) in _SQLITE | _POSTGRES]
     if len(databases) > 1:
         raise Misconfigured(
             "the store URL names two databases", hint="keep one; the other may be redis://..."
         )
-    if databases and _scheme(databases[0]) in _POSTGRES:
-        return _postgres(databases[0], clock, config)
-    from holdfast.stores.sqlite import SqliteSql
+    return databases[0] if databases else ""
 
-    return SqliteSql(_path(databases[0]) if databases else data_dir / DEFAULT_FILE, config, clock)
+
+def _asyncpg_url(url: str) -> str:
+    return "postgresql" + url[url.index(":") :]
 
 
 def _postgres(url: str, clock: Clock, config: Config) -> Driver:
@@ -53,7 +99,7 @@ def _postgres(url: str, clock: Clock, config: Config) -> Driver:
         )
     from holdfast.stores.postgres import PostgresSql
 
-    return PostgresSql("postgresql" + url[url.index(":") :], config, clock)
+    return PostgresSql(_asyncpg_url(url), config, clock)
 
 
 def open_shared(url: str | None, clock: Clock, config: SharedConfig | None = None) -> "RedisShared | None":

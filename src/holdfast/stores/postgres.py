@@ -14,9 +14,9 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import Misconfigured, Problem, Unavailable
-from holdfast.ports.storage import Parameters, Row, Transaction
+from holdfast.ports.storage import Parameters, Row, Step, Transaction
 from holdfast.stores import postgres_calls as calls
-from holdfast.stores.compile import Statements, bind_rows
+from holdfast.stores.compile import Bound, Statements, bind_rows, bind_steps
 from holdfast.stores.config import Config
 from holdfast.stores.gate import Gate
 from holdfast.stores.postgres_calls import PostgresTransaction
@@ -124,6 +124,17 @@ class PostgresSql:
         async with self._connection() as (connection, ends):
             return await self._mapped(calls.run_many(connection, text, values, self._left(ends)))
 
+    async def together(self, steps: Sequence[Step]) -> list[list[Row]]:
+        bound = await bind_steps(self._statements, steps)
+        count = sum(len(parts) for parts in bound)
+        if not count:
+            return [[] for _ in bound]
+        async with self._connection() as (connection, ends):
+            if count == 1:  # atomic as it is: BEGIN and COMMIT would be two more trips
+                return await self._steps(connection, bound, ends)
+            async with self._block(connection):
+                return await self._steps(connection, bound, ends)
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return self._transaction()
 
@@ -208,23 +219,39 @@ class PostgresSql:
                 raise
             raise problem from error
 
+    async def _steps(self, connection: Any, steps: list[list[Bound]], ends: float) -> list[list[Row]]:
+        found: list[list[Row]] = []
+        for parts in steps:
+            rows: list[Row] = []
+            for part in parts:
+                rows += await self._mapped(calls.run_bound(connection, part, self._left(ends)))
+            found.append(rows)
+        return found
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
         async with self._connection() as (connection, _):
-            block = connection.transaction()
             transaction = PostgresTransaction(
                 self._statements, connection, self._mapped, self._config.deadline_s
             )
-            await self._mapped(block.__aenter__())
-            try:
-                yield transaction
-            except BaseException as error:
-                transaction.ended = True
-                with suppress(Problem):  # a connection that cannot roll back is dropped on release
-                    await self._mapped(block.__aexit__(type(error), error, error.__traceback__))
-                raise
-            transaction.ended = True
-            await self._mapped(block.__aexit__(None, None, None))
+            async with self._block(connection):
+                try:
+                    yield transaction
+                finally:
+                    transaction.ended = True
+
+    @asynccontextmanager
+    async def _block(self, connection: Any) -> AsyncIterator[None]:
+        """BEGIN to COMMIT, or ROLLBACK when an exception leaves it."""
+        block = connection.transaction()
+        await self._mapped(block.__aenter__())
+        try:
+            yield
+        except BaseException as error:
+            with suppress(Problem):  # a connection that cannot roll back is dropped on release
+                await self._mapped(block.__aexit__(type(error), error, error.__traceback__))
+            raise
+        await self._mapped(block.__aexit__(None, None, None))
 
 
 async def _see_through(release: Awaitable[None]) -> None:

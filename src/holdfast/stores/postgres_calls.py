@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.sql.elements import ClauseElement
 
 from holdfast.ports.storage import Parameters, Row
-from holdfast.stores.compile import Statements, Values, bind_rows
+from holdfast.stores.compile import Bound, Statements, Values, bind_rows
 
 
 async def fetch(connection: Any, text: str, values: Values, timeout_s: float) -> list[Row]:
@@ -26,6 +26,17 @@ async def run_many(connection: Any, text: str, values: list[Values], timeout_s: 
     """The statement once per row; the number of rows given."""
     await connection.executemany(text, values, timeout=timeout_s)
     return len(values)
+
+
+async def run_bound(connection: Any, bound: Bound, timeout_s: float) -> list[Row]:
+    """One text over all its rows, pipelined; what it returned, in the order of the rows. Atomic by itself."""
+    text, values, returns = bound
+    if not returns:
+        await connection.executemany(text, values, timeout=timeout_s)
+        return []
+    if len(values) == 1:
+        return await fetch(connection, text, values[0], timeout_s)
+    return [tuple(row) for row in await connection.fetchmany(text, values, timeout=timeout_s)]
 
 
 class PostgresTransaction:

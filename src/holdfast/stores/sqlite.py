@@ -15,9 +15,9 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import Misconfigured, Unavailable
-from holdfast.ports.storage import Parameters, Row, Transaction
+from holdfast.ports.storage import Parameters, Row, Step, Transaction
 from holdfast.stores import sqlite_open
-from holdfast.stores.compile import Statements, Values, bind_rows
+from holdfast.stores.compile import Bound, Statements, Values, bind_rows, bind_steps
 from holdfast.stores.config import Config
 from holdfast.stores.gate import Gate
 from holdfast.stores.lane import Lane
@@ -107,6 +107,10 @@ class SqliteSql:
             return 0
         text, values = await bind_rows(self._statements.get(statement, rows[0]), rows)
         return await self._write(partial(_run_many, text, values))
+
+    async def together(self, steps: Sequence[Step]) -> list[list[Row]]:
+        bound = await bind_steps(self._statements, steps)
+        return await self._write(partial(_together, bound)) if any(bound) else [[] for _ in bound]
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return self._transaction()
@@ -250,6 +254,20 @@ def _run(text: str, values: Values, connection: sqlite3.Connection) -> int:
 def _run_many(text: str, values: list[Values], connection: sqlite3.Connection) -> int:
     connection.executemany(text, values)
     return len(values)
+
+
+def _together(steps: list[list[Bound]], connection: sqlite3.Connection) -> list[list[Row]]:
+    found: list[list[Row]] = []
+    for parts in steps:
+        rows: list[Row] = []
+        for text, values, returns in parts:
+            if returns:
+                for row in values:
+                    rows += connection.execute(text, row).fetchall()
+            else:
+                connection.executemany(text, values)
+        found.append(rows)
+    return found
 
 
 def _in_transaction(

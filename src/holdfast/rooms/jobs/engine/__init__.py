@@ -1,0 +1,1 @@
+"""What runs the jobs: claiming, running, writing down, staying alive, rescuing."""

@@ -1,0 +1,152 @@
+"""What to claim next: free places of each queue, shared among the lanes that have work."""
+
+from collections.abc import Mapping, Sequence
+
+from holdfast.kernel.clock import Clock
+from holdfast.rooms.jobs.rules import fairness, pacing
+from holdfast.rooms.jobs.rules.settings import Queue
+from holdfast.rooms.jobs.store.rows import Claimed, QueueRow
+from holdfast.rooms.jobs.store.store import Store
+from holdfast.rooms.jobs.store.upkeep import Upkeep
+
+Ask = tuple[str, str, int]
+"""Queue, lane, and most jobs to take of it."""
+
+FRESH_S = 0.05
+"""So old a look at a queue's lanes may be while they last; a new tenant waits no longer for its turn."""
+_MANY = 256
+"""Lanes that one look gives at most."""
+
+
+class Line:
+    """One queue, as this worker works it off."""
+
+    def __init__(self, name: str, queue: Queue) -> None:
+        self.name = name
+        self.set = queue
+        self.concurrency = queue.concurrency
+        self.rate = pacing.parse_rate(queue.rate)
+        self.paused = queue.paused
+        self.busy = 0
+        self.lanes: list[str] = []
+        self.stirred = True
+        """Whether something may have come since the last look."""
+        self.looked_at = -FRESH_S
+        self.served: dict[str, str] = {}
+        self.wait_until = 0.0
+        """Monotonic seconds at which the rate lets the next job start."""
+
+    @property
+    def free(self) -> int:
+        return 0 if self.paused else max(0, self.concurrency - self.busy)
+
+    def decide(self, row: QueueRow | None) -> None:
+        """What an admin decided for it, or the settings where nothing was."""
+        self.paused = self.set.paused if row is None else bool(row.paused)
+        named = row.concurrency if row is not None else None
+        self.concurrency = self.set.concurrency if named is None else named
+        rate = row.rate if row is not None else None
+        self.rate = pacing.parse_rate(self.set.rate if rate is None else rate)
+
+
+class Claims:
+    """The queues of one worker."""
+
+    def __init__(self, queues: Mapping[str, Queue], store: Store, upkeep: Upkeep, clock: Clock) -> None:
+        self.lines = {name: Line(name, queue) for name, queue in queues.items()}
+        self._store = store
+        self._upkeep = upkeep
+        self._clock = clock
+
+    def stir(self, topic: str) -> bool:
+        """Something came into queue `topic`, or into any (what is no queue); whether a place is free."""
+        line = self.lines.get(topic)
+        found = False
+        for each in (line,) if line is not None else self.lines.values():
+            each.stirred = True
+            found = found or each.busy < each.concurrency
+        return found
+
+    def begun(self, queue: str) -> None:
+        line = self.lines.get(queue)
+        if line is not None:
+            line.busy += 1
+
+    def ended(self, queue: str) -> None:
+        line = self.lines.get(queue)
+        if line is not None:
+            line.busy -= 1
+
+    async def refresh(self) -> None:
+        """Take over what admins decided."""
+        rows = await self._upkeep.queues()
+        for name, line in self.lines.items():
+            line.decide(rows.get(name))
+
+    async def plan(self) -> list[Ask]:
+        """What to ask for now; looks at queues that have a place and something new."""
+        asks: list[Ask] = []
+        for line in self.lines.values():
+            if line.free > 0:
+                asks += await self._of(line)
+        return asks
+
+    def took(self, asks: Sequence[Ask], taken: Sequence[Claimed]) -> bool:
+        """Learn from what came; whether there may be more at once."""
+        counts: dict[tuple[str, str], int] = {}
+        for job in taken:
+            key = (job.queue, job.lane)
+            counts[key] = counts.get(key, 0) + 1
+        for queue, lane, most in asks:
+            line = self.lines[queue]
+            if counts.get((queue, lane), 0) < most and lane in line.lanes:
+                line.lanes.remove(lane)
+        return any(line.free > 0 and (line.lanes or line.stirred) for line in self.lines.values())
+
+    def next_start(self) -> float | None:
+        """Monotonic seconds at which a rate lets a waiting job start; None when none waits for its rate."""
+        waits = [line.wait_until for line in self.lines.values() if line.lanes and line.rate is not None]
+        return min(waits) if waits else None
+
+    async def _of(self, line: Line) -> list[Ask]:
+        now = self._clock.monotonic()
+        if line.wait_until > now:
+            return []
+        if line.stirred and (not line.lanes or now - line.looked_at >= FRESH_S):
+            line.stirred = False  # before the look: what comes during it stirs again
+            line.looked_at = now
+            line.lanes = await self._look(line)
+        slots = line.free
+        if line.lanes and line.rate is not None:
+            slots = await self._pace(line, slots)
+        if not line.lanes or slots <= 0:
+            return []
+        shares = fairness.share(slots, line.lanes, line.served)
+        line.served = shares.last
+        return [(line.name, lane, most) for lane, most in shares.given.items()]
+
+    async def _look(self, line: Line) -> list[str]:
+        lanes = await self._store.lanes(line.name)
+        if len(lanes) == _MANY:
+            # More tenants than one look shows: those behind the one served last, then those from the front.
+            level = lanes[0][:3]
+            last = line.served.get(level, level)
+            lanes += await self._store.lanes(line.name, after=last, below=f"{level}\U0010ffff")
+            line.stirred = True
+        return lanes
+
+    async def _pace(self, line: Line, wanted: int) -> int:
+        """Starts that the queue's rate allows now, over all workers."""
+        rate, now_ms = line.rate, int(self._clock.wall() * 1000)
+        assert rate is not None
+        given: list[pacing.Grant] = []
+
+        def rule(tat_ms: float) -> tuple[int, float]:
+            given[:] = [pacing.grant(wanted, tat_ms, now_ms, rate)]
+            return given[0].granted, given[0].tat_ms
+
+        granted = await self._upkeep.pace(line.name, rule)
+        retry_at_ms = given[0].retry_at_ms
+        if retry_at_ms is not None:
+            line.wait_until = self._clock.monotonic() + (retry_at_ms - now_ms) / 1000
+        return granted

@@ -1,0 +1,382 @@
+"""A worker: claims what its free places allow, runs it, writes down how it ended, and stops in good order."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.context import Sources
+from holdfast.kernel.errors import Problem
+from holdfast.kernel.ids import IdSource
+from holdfast.ports.services import EventLog
+from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
+from holdfast.rooms.jobs.engine.catalogue import Catalogue, Declared
+from holdfast.rooms.jobs.engine.claiming import Claims
+from holdfast.rooms.jobs.engine.completer import Closing, Deciding, Unwritten
+from holdfast.rooms.jobs.engine.figures import Figures
+from holdfast.rooms.jobs.engine.folders import Folders
+from holdfast.rooms.jobs.engine.running import End, Previous, Runner, stopped
+from holdfast.rooms.jobs.engine.threads import Threads
+from holdfast.rooms.jobs.rules import outcomes
+from holdfast.rooms.jobs.rules.kinds import Kinds
+from holdfast.rooms.jobs.rules.settings import Config, Queue
+from holdfast.rooms.jobs.store.rows import Claimed, Progress
+from holdfast.rooms.jobs.store.store import Store
+from holdfast.rooms.jobs.store.upkeep import Upkeep
+
+logger = logging.getLogger("holdfast.jobs")
+
+FORCE_S = 5.0
+"""Seconds that a job which was told to stop may take to leave; then its place is written off."""
+WATCH_S = 0.1
+"""Seconds between looks at whose time is up."""
+_LONGEST_PAUSE_S = 2.0
+
+
+class Worker:
+    """One worker in one process, in one event loop."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        config: Config,
+        *,
+        store: Store,
+        upkeep: Upkeep,
+        catalogue: Catalogue,
+        table: Kinds,
+        folders: Folders,
+        clock: Clock,
+        ids: IdSource,
+        log: EventLog,
+        figures: Figures,
+        previous: Previous,
+        queues: Mapping[str, Queue],
+        draw: Callable[[], float],
+        ring: Callable[[str], None],
+        settle: Callable[[], None],
+    ) -> None:
+        self.id = worker_id
+        self.config = config
+        self.store = store
+        self.folders = folders
+        self.clock = clock
+        self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # set by start
+        self.thread_id = 0
+        self.running: dict[str, Attempt] = {}
+        """Attempts that are ours and whose function has not ended."""
+        self.claiming = False
+        """Whether it looks for work by itself."""
+        self.claims = Claims(queues, store, upkeep, clock)
+        self.taken_total = 0
+        self.written_off = 0
+        self._catalogue = catalogue
+        self._log = log
+        self._figures = figures
+        self._ring = ring
+        self._settle = settle
+        self._threads = Threads()
+        self._unwritten = Unwritten()
+        self._writing: list[Closing] = []
+        self._deciding = Deciding(table, worker=worker_id, max_crashes=config.max_crashes, draw=draw)
+        self._runner = Runner(
+            clock=clock,
+            sources=Sources(clock, ids),
+            threads=self._threads,
+            folders=folders,
+            previous=previous,
+        )
+        self._news = asyncio.Event()
+        self._written = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._left: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work; `claiming` says whether to look for work."""
+        self.loop = asyncio.get_running_loop()
+        self.thread_id = threading.get_ident()
+        self._stopping = False
+        self._news.set()
+        self._tasks = [
+            asyncio.create_task(self._turns(), name="holdfast:jobs worker"),
+            asyncio.create_task(self._watch(), name="holdfast:jobs watch"),
+        ]
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim no more, let what runs end within `grace_s`, give the rest back, write everything down."""
+        if not self._tasks:
+            return
+        self._stopping, self.claiming = True, False
+        await self._until_idle(grace_s)
+        for attempt in list(self.running.values()):
+            self.halt(attempt, STOPPING)
+        await self._until_idle(min(FORCE_S, max(grace_s, 0.5)))
+        for attempt in list(self.running.values()):
+            self._leave_behind(attempt)
+        deadline = self.clock.monotonic() + FORCE_S
+        while not self._all_written() and self.clock.monotonic() < deadline:
+            self._news.set()
+            self._written.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await self._written.wait()
+        for task in (*self._tasks, *self._left):
+            task.cancel()
+        await asyncio.wait([*self._tasks, *self._left], timeout=1.0)
+        self._tasks = []
+        self._threads.close()
+
+    async def _until_idle(self, grace_s: float) -> None:
+        tasks = [attempt.task for attempt in self.running.values() if attempt.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+
+    def _all_written(self) -> bool:
+        return self._unwritten.is_empty and not self._writing
+
+    # -- what wakes it ----------------------------------------------------------------------------
+
+    def wake(self, topic: str = "") -> None:
+        """Something may have come into that queue ("" for any)."""
+        if self.claims.stir(topic) and self.claiming:
+            self._news.set()
+
+    def tell(self, progress: Progress) -> None:
+        self._unwritten.progress.append(progress)
+        self._news.set()
+
+    def payload_of(self, name: str, payload: Any) -> str:
+        return self._catalogue.named(name).encode(payload).decode()
+
+    # -- the turns --------------------------------------------------------------------------------
+
+    async def _turns(self) -> None:
+        pause_s = 0.05
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._turn()
+                pause_s = 0.05
+            except Exception as error:
+                if not isinstance(error, Problem):
+                    logger.exception("a turn of the worker failed; it goes on")
+                else:
+                    logger.warning("the ledger of jobs does not answer: %s", error)
+                self._news.set()
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _turn(self) -> None:
+        """Write what has ended and claim what there are places for, in one transaction."""
+        asks = await self.claims.plan() if self.claiming else []
+        progress, ends = self._unwritten.take()
+        if not (asks or progress or ends):
+            return
+        self._writing = ends
+        try:
+            good, taken = await self.store.turn(
+                progress, [end.row for end in ends], asks, self.id, self.now_ms()
+            )
+        except BaseException:
+            self._unwritten.put_back(progress, ends)
+            raise
+        finally:
+            self._writing = []
+        for job in taken:
+            self.begin(job)
+        if asks and self.claims.took(asks, taken) and self.claiming:
+            self._news.set()
+        if ends:
+            self._close(ends, good)
+
+    def _close(self, ends: list[Closing], good: set[str]) -> None:
+        followed = False
+        for end in ends:
+            ours = end.row.id in good
+            if not ours:
+                logger.warning("job %s was given to another worker: its end is dropped", end.row.id)
+            if end.record is not None:
+                if not ours:
+                    end.record.outcome = LOST
+                self._log.append(end.record)
+            followed = followed or bool(end.job.batch)
+            if end.told is not None:
+                end.told(ours)
+        self._written.set()
+        if followed:
+            self._settle()
+
+    def now_ms(self) -> int:
+        return int(self.clock.wall() * 1000)
+
+    # -- an attempt -------------------------------------------------------------------------------
+
+    def begin(self, job: Claimed, told: Callable[[bool], None] | None = None) -> Attempt:
+        """Run a job that was claimed for this worker; `told` is called when its end is written."""
+        declared = self._catalogue.get(job.name)
+        timeout_s = declared.spec.timeout_s if declared is not None else FORCE_S
+        if job.ending:
+            timeout_s = self.config.rollback_s + FORCE_S
+        attempt = Attempt(job, self, self.clock.monotonic(), timeout_s)
+        older = self.running.get(job.id)
+        if older is not None:  # its lease was lost, the job was given back, and has come to us again
+            self.halt(older, LOST)
+        self.running[job.id] = attempt
+        self.taken_total += 1
+        self.claims.begun(job.queue)
+        attempt.task = self.loop.create_task(self._attend(attempt, declared, told))
+        return attempt
+
+    async def _attend(
+        self, attempt: Attempt, declared: Declared | None, told: Callable[[bool], None] | None
+    ) -> None:
+        if attempt.job.ending:
+            end = await self._runner.undo(attempt, self._catalogue.get, self.config.rollback_s, self.store)
+        else:
+            end = await self._runner.run(attempt, declared)
+        if attempt.is_over:
+            return  # its place was written off meanwhile
+        attempt.is_over = True
+        if attempt.has_folder or (declared is not None and declared.isolated is not None):
+            await asyncio.to_thread(self.folders.clear, attempt.id, attempt.attempt)
+        self._finish(attempt, declared, end, told)
+
+    def _finish(
+        self,
+        attempt: Attempt,
+        declared: Declared | None,
+        end: End | None,
+        told: Callable[[bool], None] | None = None,
+    ) -> None:
+        job = attempt.job
+        if self.running.get(job.id) is attempt:
+            del self.running[job.id]
+        self.claims.ended(job.queue)
+        if end is None:
+            if told is not None:
+                told(False)
+            self._news.set()
+            return
+        attempt.flush()
+        row = self._deciding.of(attempt, end, self.now_ms(), declared)
+        record = self._figures.ended(attempt, row, self.clock)
+        if attempt.ctx is not None and attempt.ctx.spans:
+            for span in attempt.ctx.spans:
+                self._log.append(span)
+        self._unwritten.ends.append(Closing(row, job, record, told))
+        self._news.set()
+
+    def halt(self, attempt: Attempt, why: str) -> None:
+        """Make an attempt stop: async functions and processes are cancelled, threads are told."""
+        if attempt.is_over:
+            return
+        first = not attempt.stop
+        attempt.ask_to_stop(why)
+        if why == LOST and self.running.get(attempt.id) is attempt:
+            del self.running[attempt.id]
+        declared = self._catalogue.get(attempt.job.name)
+        in_thread = declared is not None and not declared.is_async and declared.isolated is None
+        if (first or why == LOST) and attempt.task is not None and not (in_thread and not attempt.job.ending):
+            attempt.task.cancel()
+        if why == LOST:
+            self._lost(attempt)
+
+    def _lost(self, attempt: Attempt) -> None:
+        """It is not ours: its place is free, whenever its function leaves."""
+        attempt.is_over = True
+        self.claims.ended(attempt.job.queue)
+        self._keep_left(attempt)
+        self._news.set()
+
+    def _leave_behind(self, attempt: Attempt) -> None:
+        """It does not leave: write down how it ends, and let it go on without a place."""
+        attempt.is_over = True
+        self.written_off += 1
+        logger.warning(
+            "job %s (%s) ignores that it is to stop (%s): its place is written off",
+            attempt.id,
+            attempt.job.name,
+            attempt.stop,
+        )
+        if attempt.task is not None:
+            attempt.task.cancel()
+        self._keep_left(attempt)
+        self._finish(attempt, self._catalogue.get(attempt.job.name), stopped(attempt))
+
+    def _keep_left(self, attempt: Attempt) -> None:
+        if attempt.task is not None and not attempt.task.done():
+            self._left.add(attempt.task)
+            attempt.task.add_done_callback(self._left.discard)
+
+    # -- who is to stop ---------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            self.look()
+            await asyncio.sleep(WATCH_S)
+
+    def look(self) -> None:
+        """Stop whose time is up, write off who does not leave."""
+        now = self.clock.monotonic()
+        for attempt in list(self.running.values()):
+            if not attempt.stop:
+                if now >= attempt.ends_at:
+                    self.halt(attempt, TIMEOUT)
+            elif now - attempt.stopped_at >= FORCE_S:
+                self._leave_behind(attempt)
+        starts_at = self.claims.next_start()
+        if starts_at is not None and now >= starts_at and self.claiming:
+            self._news.set()
+
+    def cancel(self, job_id: str) -> bool:
+        """Stop a job that runs here; whether it does."""
+        attempt = self.running.get(job_id)
+        if attempt is None or attempt.job.ending:
+            return False
+        self.halt(attempt, CANCELLED)
+        return True
+
+    def heard(self, held: Mapping[str, tuple[int, bool]] | None, asked_at: float) -> list[tuple[str, int]]:
+        """The heartbeat's answer: what the ledger says this worker holds, asked at `asked_at`.
+
+        Stops what was cancelled and what is not ours any more; what we hold and know nothing of is given:
+        a claim whose answer was lost.
+        """
+        held = held or {}
+        for job_id, attempt in list(self.running.items()):
+            if attempt.started >= asked_at:
+                continue
+            found = held.get(job_id)
+            if found is None or found[0] != attempt.fence:
+                logger.warning("job %s is another worker's by now: it is stopped here", job_id)
+                self.halt(attempt, LOST)
+            elif found[1]:
+                self.cancel(job_id)
+        known = {end.row.id for end in (*self._unwritten.ends, *self._writing)}
+        return [
+            (job_id, fence)
+            for job_id, (fence, _) in held.items()
+            if job_id not in self.running and job_id not in known
+        ]
+
+    def give_back(self, job: Claimed) -> None:
+        """Return a job that is held by this worker's name and runs nowhere."""
+        end = End(outcomes.GivenBack())
+        attempt = Attempt(job, self, self.clock.monotonic(), FORCE_S)
+        row = self._deciding.of(attempt, end, self.now_ms(), self._catalogue.get(job.name))
+        self._unwritten.ends.append(Closing(row, job, None))
+        self._news.set()
+
+    def lose_all(self) -> int:
+        """The lease is over: stop everything before others begin it."""
+        attempts = list(self.running.values())
+        for attempt in attempts:
+            self.halt(attempt, LOST)
+        return len(attempts)

@@ -1,0 +1,1 @@
+"""The decisions of jobs: pure functions of rows, settings and the time."""

@@ -1,0 +1,1 @@
+"""Every table of the room, and every statement on them."""

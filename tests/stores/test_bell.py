@@ -1,0 +1,135 @@
+"""What every bell promises: what is new in one process is heard in the others, soon and not too often."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from holdfast.kernel.clock import SystemClock
+from holdfast.ports.presence import Bell
+from holdfast.stores.open import open_signals
+from holdfast.stores.postgres_bell import PostgresBell
+from holdfast.stores.postgres_standing import Standing
+from holdfast.stores.ringing import Ringing
+from holdfast.stores.sqlite_bell import SqliteBell
+from tests.servers import PostgresServer
+from tests.stores.signalling import child, eventually, said
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_database"))
+    return f"sqlite:///{tmp_path / 'jobs.db'}"
+
+
+@pytest.fixture(params=["sqlite", "memory", "postgresql"])
+def bell(request: pytest.FixtureRequest, tmp_path: Path) -> Bell:
+    if request.param == "postgresql":
+        return PostgresBell(Standing(request.getfixturevalue("postgres_database")))
+    return SqliteBell(None if request.param == "memory" else tmp_path / "jobs.db")
+
+
+async def test_a_bell_rung_in_another_process_is_heard(url: str, tmp_path: Path) -> None:
+    with child("ring", url, tmp_path) as process:
+        assert process.stdin is not None
+        assert await said(process) == "ready"
+        bell = open_signals(url, tmp_path, SystemClock()).bell
+        heard: list[str] = []
+        await bell.listen(heard.append)
+        assert heard == []
+        process.stdin.write("\n")
+        process.stdin.flush()
+        await eventually(lambda: heard)
+        assert heard[0] == ("bulk" if url.startswith("postgresql") else "")
+        await bell.close()
+        await bell.close()
+
+
+async def test_a_process_hears_itself_without_the_database(bell: Bell) -> None:
+    heard: list[str] = []
+    others: list[str] = []
+    bell.ring("before anybody listens")
+    await bell.listen(heard.append)
+    await bell.listen(others.append)
+    await asyncio.sleep(0)
+    heard.clear()
+    bell.ring("bulk")
+    assert heard == [], "a ring never calls: whoever rings is in the middle of something"
+    await eventually(lambda: "bulk" in heard and "bulk" in others)
+    assert heard.count("bulk") == 1
+    await bell.close()
+    bell.ring("after the end")
+    await asyncio.sleep(0)
+    assert "after the end" not in heard
+
+
+async def test_many_rings_are_few() -> None:
+    sent: list[list[str]] = []
+    ringing = Ringing(sent.append, window_s=0.02)
+    for turn in range(50):
+        for topic in ("bulk", "live"):
+            ringing.ring(topic)
+        if turn < 5:
+            await asyncio.sleep(0)
+    assert sent == [["bulk", "live"]], "the first at once"
+    await eventually(lambda: len(sent) == 2)
+    await eventually(lambda: ringing._timer is None)
+    assert sent == [["bulk", "live"]] * 2, "the rest together"
+    ringing.ring("bulk")
+    await asyncio.sleep(0)
+    assert sent[2:] == [["bulk"]]
+    ringing.stop()
+
+
+def test_without_a_loop_a_ring_is_lost() -> None:
+    SqliteBell(None).ring("bulk")
+
+
+async def test_a_listener_that_fails_keeps_nobody_from_hearing() -> None:
+    bell, heard, told = SqliteBell(None), [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def fail(topic: str) -> None:
+        raise KeyError(topic)
+
+    await bell.listen(fail)
+    await bell.listen(heard.append)
+    bell.ring("bulk")
+    await eventually(lambda: heard)
+    assert heard == ["bulk"]
+    assert [type(error) for error in told] == [KeyError]
+    await bell.close()
+
+
+async def test_a_bell_is_heard_after_a_restart_of_the_server(own_postgres: PostgresServer) -> None:
+    ringer, listener = PostgresBell(Standing(own_postgres.url)), PostgresBell(Standing(own_postgres.url))
+    heard: list[str] = []
+    await listener.listen(heard.append)
+    ringer.ring("one")
+    await eventually(lambda: heard == ["one"])
+    own_postgres.kill()
+    await eventually(lambda: not listener._standing.is_up)
+    ringer.ring("lost")
+    own_postgres.start()
+    await eventually(lambda: "" in heard)
+    async with asyncio.timeout(30):
+        while "two" not in heard:  # the ringer comes back by itself, too, and rings may be lost until then
+            ringer.ring("two")
+            await asyncio.sleep(0.02)
+    assert "lost" not in heard
+    await ringer.close()
+    await listener.close()
+
+
+async def test_presence_and_bell_share_a_connection(postgres_database: str, tmp_path: Path) -> None:
+    presence, bell = open_signals(postgres_database, tmp_path, SystemClock())
+    assert isinstance(bell, PostgresBell)
+    heard: list[str] = []
+    await presence.hold("w")
+    await bell.listen(heard.append)
+    await presence.close()
+    bell.ring("bulk")
+    await eventually(lambda: heard == ["bulk"])
+    await bell.close()
+    assert not bell._standing.is_up
