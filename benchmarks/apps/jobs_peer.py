@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import uvloop
+
 from benchmarks.apps.jobs_trace import STARTED, Trace, told
 
 TOLD = told()
@@ -61,8 +63,8 @@ async def serve_enqueuer(one: One, batch: Batch) -> None:
 
 
 def play(prepare: Callable[[], Any], work: Callable[[], Any], enqueue: Callable[[], Any]) -> None:
-    """Play the role that the command line names; coroutines get a loop of their own."""
+    """Play the role that the command line names; whoever is asynchronous gets uvloop, peers too."""
     role = {"prepare": prepare, "work": work, "enqueue": enqueue}[sys.argv[1]]
     result = role()
     if asyncio.iscoroutine(result):
-        asyncio.run(result)
+        uvloop.run(result)
