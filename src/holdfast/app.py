@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from holdfast.edge.signals import SignalWatch
 from holdfast.ground import ServerConfig
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import Misconfigured, NotFound, Problem
-from holdfast.kernel.room import Verb
+from holdfast.kernel.room import Migration, Verb
 from holdfast.kernel.route import Route
 from holdfast.ports.services import Scope
 from holdfast.status import StatusReport
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from holdfast.rooms.cache.engine.cache import CacheEngine
     from holdfast.rooms.cache.engine.responses import Responses
     from holdfast.rooms.cache.engine.sessions import Sessions
+    from holdfast.rooms.jobs.engine.jobs import JobsEngine
     from holdfast.rooms.limits.engine.handles import Limits
     from holdfast.rooms.resilience.engine.guards import Guards
+    from holdfast.stores.driver import Driver
 
 logger = logging.getLogger("holdfast")
 
@@ -240,16 +242,23 @@ class Holdfast:
         return await self._report.read(self.about(), addresses)
 
     async def migrate(self, *, dry_run: bool) -> list[str]:
-        """Apply what is pending, or only say what; one line a step."""
+        """Apply what is pending in every database, or only say what; one line a step."""
+        ground = self.ground
+        ground.make_data_dir()
+        lines: list[str] = []
+        if ground.database is not None:
+            lines += await self._migrate(ground.database, ground.migrations(), dry_run=dry_run)
+        for name, ledger in ground.ledgers.items():
+            lines += await self._migrate(ledger, ground.migrations_of((name,)), dry_run=dry_run)
+        return lines
+
+    async def _migrate(
+        self, database: "Driver", plans: Mapping[str, Sequence[Migration]], *, dry_run: bool
+    ) -> list[str]:
         from holdfast.stores.migrate import migrate, pending
 
-        database = self.ground.database
-        if database is None:
-            return []
-        self.ground.make_data_dir()
         await database.start()
         try:
-            plans = self.ground.migrations()
             steps = await (
                 pending(database, plans) if dry_run else migrate(database, plans, self.ground.clock.wall)
             )
@@ -270,7 +279,8 @@ class Holdfast:
         except Problem as problem:
             errors.append(f"{problem.detail} {problem.hint}".strip())
         else:
-            if pending and self.ground.database is not None and self.ground.database.dialect != "sqlite":
+            databases = (self.ground.database, *self.ground.ledgers.values())
+            if pending and any(each is not None and each.dialect != "sqlite" for each in databases):
                 errors.append(f"{len(pending)} migrations are pending: run `holdfast migrate`")
         return errors, warnings
 
@@ -296,6 +306,12 @@ class Holdfast:
     def limits(self) -> "Limits":
         """Charge an action: `@hold.limits.limit("ai_generation")`, `await hold.limits.take(...)`."""
         found: Limits = self._room("limits").limits
+        return found
+
+    @property
+    def jobs(self) -> "JobsEngine":
+        """Background work: `@hold.jobs.job("ai")`, `await hold.jobs.enqueue(index, doc_id=7)`."""
+        found: JobsEngine = self._room("jobs").engine
         return found
 
     @property

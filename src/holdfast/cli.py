@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import importlib.util
+import json
 import logging
 import os
 import sys
@@ -51,17 +52,22 @@ def _run(given: list[str]) -> int:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     _serve_arguments(verbs.add_parser("serve", help="serve the built-in API, or your app inside the layer"))
+    _worker_arguments(
+        verbs.add_parser("worker", help="work off the jobs of the built-in API, or of your app")
+    )
     verbs.add_parser("config", help="print every setting and where its value came from")
     verbs.add_parser("check", help="look for errors and warnings in the settings and the installation")
     migrate = verbs.add_parser("migrate", help="bring the database up to this version's tables")
     migrate.add_argument("--dry-run", action="store_true", help="only list what would be applied")
     holdfast = _Lazy()
-    if not given or given[0] not in ("serve", "config", "check", "migrate"):
+    if not given or given[0] not in ("serve", "worker", "config", "check", "migrate"):
         _room_verbs(verbs, holdfast.get(_config_of(given)).verbs())
     options = parser.parse_args(given)
     if options.config:
         os.environ["HOLDFAST_CONFIG"] = options.config
-    run = {"serve": _serve, "config": _config, "check": _check, "migrate": _migrate}.get(options.verb)
+    run = {"serve": _serve, "worker": _worker, "config": _config, "check": _check, "migrate": _migrate}.get(
+        options.verb
+    )
     if run is not None:
         return run(options)
     with asyncio.Runner(loop_factory=_loop_factory() if options.alone else None) as runner:
@@ -153,6 +159,27 @@ def _serve(options: argparse.Namespace) -> int:
     from holdfast.serve import serve
 
     return serve(settings, options.app, demo=options.demo)
+
+
+def _worker_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "app", nargs="?", default="", metavar="module:app", help="your ASGI app; none: the built-in API"
+    )
+    parser.add_argument("--queues", metavar="A,B", help="work off these queues only")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="jobs of each queue at once")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="so many workers (default 1)")
+
+
+def _worker(options: argparse.Namespace) -> int:
+    # Through the environment, as `serve` does: the app makes its Holdfast itself.
+    if options.queues:
+        names = [name.strip() for name in options.queues.split(",") if name.strip()]
+        os.environ["HOLDFAST_JOBS_ONLY"] = json.dumps(names)
+    if options.concurrency is not None:
+        os.environ["HOLDFAST_JOBS_CONCURRENCY"] = str(options.concurrency)
+    from holdfast.work import work
+
+    return work(options.app, processes=options.processes)
 
 
 def _config(options: argparse.Namespace) -> int:

@@ -6,12 +6,14 @@ and `skipped` says why; a room that was asked for and cannot run stops the start
 
 import importlib
 import importlib.util
+import os
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from holdfast.edge.settings import Config as EdgeConfig
@@ -27,6 +29,7 @@ ROOMS = (
     "cache",
     "limits",
     "llm",
+    "jobs",
     "recommend",
     "conversations",
     "faults",
@@ -34,6 +37,8 @@ ROOMS = (
     "console",
 )
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
+PROCESS_ENV = "HOLDFAST_PROCESS"
+"""How our commands tell a process what it is: `server`, where nothing is said, `worker` or `celery`."""
 
 
 # -- one function a room: which port it implements and what it is given --------------------------
@@ -130,6 +135,39 @@ def _llm(ground: Ground) -> Room:
     return room
 
 
+def _jobs(ground: Ground) -> Room:
+    from holdfast.rooms.jobs.room import Config, JobsRoom
+    from holdfast.stores.config import Config as DatabaseConfig
+    from holdfast.stores.open import is_postgres, open_signals, open_sql
+
+    config = ground.settings.section("jobs", Config)
+    url = config.url.reveal() or (ground.root.url if is_postgres(ground.root.url) else None)
+    place = ground.settings.section("database", DatabaseConfig)
+    # A job that was promised must survive a power cut; its pool is beside the requests' own.
+    shape = msgspec.structs.replace(
+        place, synchronous="full", readers=min(place.readers, 2), pool_size=min(place.pool_size, 4)
+    )
+    alone = msgspec.structs.replace(shape, readers=1, pool_size=1)
+    open_ledger = partial(open_sql, url, ground.data_dir, ground.clock, default_file="jobs.db")
+    ground.ledgers["jobs"] = ledger = open_ledger(config=shape)
+    room = JobsRoom(
+        config,
+        sql=ledger,
+        open_database=partial(open_ledger, config=alone),
+        open_signals=partial(open_signals, url, ground.data_dir, ground.clock, "jobs.db"),
+        data_dir=ground.data_dir,
+        clock=ground.clock,
+        ids=ground.ids,
+        meter=ground.meter,
+        log=ground.log,
+        supervisor=ground.supervisor,
+        kind=ground.jobs_kind,
+        durable=os.environ.get("USE_DURABLE_WORKER", ""),
+    )
+    ground.jobs = room.engine
+    return room
+
+
 def _recommend(ground: Ground) -> Room:
     _require("recommend", "numpy", "scipy")
     from holdfast.rooms.recommend.room import Config, RecommendRoom
@@ -191,6 +229,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "cache": _cache,
     "limits": _limits,
     "llm": _llm,
+    "jobs": _jobs,
     "recommend": _recommend,
     "conversations": _conversations,
     "faults": _faults,
@@ -258,6 +297,7 @@ def read_settings(
 def compose(settings: Settings, clock: Clock | None = None) -> Ground:
     """Build every room that is wanted and can run; nothing is started yet."""
     ground = Ground(settings, clock or SystemClock())
+    ground.jobs_kind = os.environ.get(PROCESS_ENV) or ground.jobs_kind
     ground.seed = partial(seed_demo, ground)
     wanted = ground.root.rooms
     unknown = sorted(set(wanted) - set(ROOMS))

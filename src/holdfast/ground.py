@@ -3,7 +3,7 @@
 import errno
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from holdfast.kernel.room import Check, Finding, Migration, Room
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import Cache, NoCache
 from holdfast.ports.guards import Guards, PlainGuards
+from holdfast.ports.jobs import Jobs, NoJobs
 from holdfast.ports.model import Model, NoModel
 from holdfast.ports.services import Admission, EventLog, Meter, NoEventLog, NoMeter
 from holdfast.ports.shared import Shared
@@ -117,6 +118,11 @@ class Ground:
         self.rooms: dict[str, Room] = {}
         self.skipped: dict[str, str] = {}
         self.database: Driver | None = None
+        self.ledgers: dict[str, Driver] = {}
+        """Databases of rooms that have one of their own."""
+        self.jobs: Jobs = NoJobs()
+        self.jobs_kind = "server"
+        """What this process is to the jobs room: the server, a worker, a worker of Celery."""
         self.shared_store: RedisShared | None = None
         self.demo = False
         """Whether to fill an empty catalogue with generated items at the start."""
@@ -197,7 +203,10 @@ class Ground:
         self.make_data_dir()
         if self.database is not None:
             await self.database.start()
-            await self._settle(self.database)
+            await self._settle(self.database, self._on_shared_ground())
+        for name, ledger in self.ledgers.items():
+            await ledger.start()
+            await self._settle(ledger, (name,))
         if self.shared_store is not None:
             await self.shared_store.start()
         for room in self.rooms.values():
@@ -220,16 +229,23 @@ class Ground:
             ) from None
 
     def migrations(self) -> Mapping[str, Sequence[Migration]]:
-        return {name: room.migrations for name, room in self.rooms.items() if room.migrations}
+        """Of the rooms that share the database."""
+        return self.migrations_of(self._on_shared_ground())
 
-    async def _settle(self, database: "Driver") -> None:
+    def migrations_of(self, rooms: Iterable[str]) -> Mapping[str, Sequence[Migration]]:
+        return {name: self.rooms[name].migrations for name in rooms if self.rooms[name].migrations}
+
+    def _on_shared_ground(self) -> list[str]:
+        return [name for name in self.rooms if name not in self.ledgers]
+
+    async def _settle(self, database: "Driver", rooms: Iterable[str]) -> None:
         """SQLite is brought up to date; on PostgreSQL somebody decides when, with `holdfast migrate`."""
         from holdfast.stores.migrate import migrate, pending
 
         if database.dialect == "sqlite":
-            await migrate(database, self.migrations(), self.clock.wall)
+            await migrate(database, self.migrations_of(rooms), self.clock.wall)
             return
-        waiting = await pending(database, self.migrations())
+        waiting = await pending(database, self.migrations_of(rooms))
         if waiting:
             raise Misconfigured(
                 f"{len(waiting)} migrations are pending, the first of room {waiting[0].room}",
@@ -248,5 +264,7 @@ class Ground:
                 logger.exception("the room %s did not stop cleanly", room.name)
         if self.shared_store is not None:
             await self.shared_store.stop()
+        for ledger in self.ledgers.values():
+            await ledger.stop()
         if self.database is not None:
             await self.database.stop()

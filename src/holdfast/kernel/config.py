@@ -22,6 +22,7 @@ RESERVED_ENV = frozenset(
         "HOLDFAST_CONFIG",  # which file holds the settings
         "HOLDFAST_SERVE_TARGET",  # what the parent of several workers tells them
         "HOLDFAST_SERVE_DEMO",
+        "HOLDFAST_PROCESS",  # what a process is to the jobs room; set by our commands
         "HOLDFAST_TEST_POSTGRES_URL",  # a server for the tests
     }
 )

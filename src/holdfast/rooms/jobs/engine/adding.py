@@ -27,6 +27,10 @@ class Rows:
         self.published_ms = NOT_CELERY
         """0 where a broker is to be told of what is enqueued."""
 
+    def new_id(self) -> str:
+        """An id that sorts by time."""
+        return self._ids.sortable(self._clock.wall())
+
     def make(
         self,
         declared: Declared,

@@ -1,6 +1,5 @@
 """The kinds of jobs that this process knows."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -40,6 +39,10 @@ class Declared:
         """What the job is given; raises BadPayload or PayloadTooNew."""
         spec = self.spec
         return payloads.decode(self.name, spec.payload, job.payload, job.version, spec.version, spec.upgrades)
+
+    def decode_raw(self, raw: str) -> Any:
+        """A payload of today's version that stands elsewhere than in a job's row: in a schedule's."""
+        return payloads.decode(self.name, self.spec.payload, raw, self.spec.version, self.spec.version, {})
 
 
 class Catalogue:
@@ -100,9 +103,3 @@ def spec_of(
     module = function.__module__.rpartition(".")[2] or "main"
     named = name or f"{module.strip('_')}.{function.__name__}"
     return JobSpec(name=named, run=plain, payload=plain.payload, queue=queue, retries=retry or {}, **options)
-
-
-async def called(declared: Declared, run: Any, payload: Any) -> Any:
-    """Call an async function that way; apart, so that tests and inline runs share it."""
-    found = declared.call(run, payload)
-    return await found if asyncio.iscoroutine(found) or hasattr(found, "__await__") else found

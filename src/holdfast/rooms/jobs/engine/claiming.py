@@ -14,6 +14,8 @@ Ask = tuple[str, str, int]
 
 FRESH_S = 0.05
 """So old a look at a queue's lanes may be while they last; a new tenant waits no longer for its turn."""
+IDLE_S = 0.02
+"""Least pause between two looks at an empty queue when nobody said that something came into that one."""
 _MANY = 256
 """Lanes that one look gives at most."""
 
@@ -27,10 +29,14 @@ class Line:
         self.concurrency = queue.concurrency
         self.rate = pacing.parse_rate(queue.rate)
         self.paused = queue.paused
+        self.is_open = False
+        """Whether this process takes from it, as the engine in force says."""
         self.busy = 0
         self.lanes: list[str] = []
         self.stirred = True
         """Whether something may have come since the last look."""
+        self.rung = False
+        """Whether something has come."""
         self.looked_at = -FRESH_S
         self.served: dict[str, str] = {}
         self.wait_until = 0.0
@@ -38,7 +44,13 @@ class Line:
 
     @property
     def free(self) -> int:
-        return 0 if self.paused else max(0, self.concurrency - self.busy)
+        return max(0, self.concurrency - self.busy) if self.is_open and not self.paused else 0
+
+    def look_at(self) -> float:
+        """Monotonic seconds of the next look that something which came allows."""
+        if self.lanes:
+            return self.looked_at + FRESH_S
+        return 0.0 if self.rung else self.looked_at + IDLE_S
 
     def decide(self, row: QueueRow | None) -> None:
         """What an admin decided for it, or the settings where nothing was."""
@@ -61,10 +73,13 @@ class Claims:
     def stir(self, topic: str) -> bool:
         """Something came into queue `topic`, or into any (what is no queue); whether a place is free."""
         line = self.lines.get(topic)
+        if line is not None:
+            line.stirred = line.rung = True
+            return line.free > 0
         found = False
-        for each in (line,) if line is not None else self.lines.values():
+        for each in self.lines.values():
             each.stirred = True
-            found = found or each.busy < each.concurrency
+            found = found or each.free > 0
         return found
 
     def begun(self, queue: str) -> None:
@@ -101,19 +116,25 @@ class Claims:
             line = self.lines[queue]
             if counts.get((queue, lane), 0) < most and lane in line.lanes:
                 line.lanes.remove(lane)
-        return any(line.free > 0 and (line.lanes or line.stirred) for line in self.lines.values())
+        return any(line.lanes and line.free > 0 for line in self.lines.values())
 
-    def next_start(self) -> float | None:
-        """Monotonic seconds at which a rate lets a waiting job start; None when none waits for its rate."""
-        waits = [line.wait_until for line in self.lines.values() if line.lanes and line.rate is not None]
-        return min(waits) if waits else None
+    def next_at(self) -> float | None:
+        """Monotonic seconds at which there is something to plan, if nothing happens before; None: never."""
+        found: float | None = None
+        for line in self.lines.values():
+            if line.free <= 0 or not (line.lanes or line.stirred):
+                continue
+            at = line.look_at() if line.stirred and not line.lanes else line.looked_at
+            at = max(at, line.wait_until)
+            found = at if found is None else min(found, at)
+        return found
 
     async def _of(self, line: Line) -> list[Ask]:
         now = self._clock.monotonic()
         if line.wait_until > now:
             return []
-        if line.stirred and (not line.lanes or now - line.looked_at >= FRESH_S):
-            line.stirred = False  # before the look: what comes during it stirs again
+        if line.stirred and now >= line.look_at():
+            line.stirred = line.rung = False  # before the look: what comes during it stirs again
             line.looked_at = now
             line.lanes = await self._look(line)
         slots = line.free

@@ -20,11 +20,12 @@ Fill = Callable[[int], bytes]
 
 
 class Folders:
-    """The folders of one worker's attempts: `<root>/<worker>/<job>-<attempt>`, made when asked for."""
+    """The folders of one worker's attempts: `<root>/<host>-<worker>/<job>-<attempt>`, made when asked for."""
 
-    def __init__(self, root: Path, worker: str, fill: Fill = os.urandom) -> None:
+    def __init__(self, root: Path, host: str, worker: str, fill: Fill = os.urandom) -> None:
         self.root = root
-        self.own = root / worker
+        self.host = host
+        self.own = root / f"{host}-{worker}"
         self._fill = fill
 
     def path(self, job: str, attempt: int) -> Path:
@@ -46,15 +47,16 @@ class Folders:
         wipe(self.own, self._fill)
 
     def sweep(self, living: Collection[str]) -> int:
-        """Overwrite and remove the folders of workers that are not `living`; how many workers they were."""
-        dead = [path for path in _entries(self.root) if path.name not in living and path != self.own]
+        """Overwrite and remove the folders of this host's workers that are not `living`; how many."""
+        kept = {f"{self.host}-{worker}" for worker in living} | {self.own.name}
+        dead = [
+            path
+            for path in _entries(self.root)
+            if path.name.startswith(f"{self.host}-") and path.name not in kept
+        ]
         for path in dead:
             wipe(path, self._fill)
         return len(dead)
-
-    def others(self) -> list[str]:
-        """Workers of this host that have left a folder here."""
-        return [path.name for path in _entries(self.root) if path != self.own]
 
 
 def wipe(folder: Path, fill: Fill = os.urandom) -> None:

@@ -159,8 +159,7 @@ class Runner:
         try:
             if declared is None:
                 raise JobFailed(kinds.UNSUPPORTED, f"no job {name!r} is known to this worker")
-            payload = msgspec.json.decode(raw, type=declared.spec.payload)
-            await self._call(declared, attempt, payload)
+            await self._call(declared, attempt, declared.decode_raw(raw))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - one that fails must not keep the others from running

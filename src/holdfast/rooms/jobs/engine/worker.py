@@ -20,7 +20,7 @@ from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.engine.running import End, Previous, Runner, stopped
 from holdfast.rooms.jobs.engine.threads import Threads
-from holdfast.rooms.jobs.rules import outcomes
+from holdfast.rooms.jobs.rules import outcomes, states
 from holdfast.rooms.jobs.rules.kinds import Kinds
 from holdfast.rooms.jobs.rules.settings import Config, Queue
 from holdfast.rooms.jobs.store.rows import Claimed, Progress
@@ -56,7 +56,7 @@ class Worker:
         previous: Previous,
         queues: Mapping[str, Queue],
         draw: Callable[[], float],
-        ring: Callable[[str], None],
+        expect: Callable[[int], None],
         settle: Callable[[], None],
     ) -> None:
         self.id = worker_id
@@ -71,12 +71,15 @@ class Worker:
         self.claiming = False
         """Whether it looks for work by itself."""
         self.claims = Claims(queues, store, upkeep, clock)
+        self.lease: Callable[[], float] = _for_ever
+        """Seconds that the lease still lasts, less a margin."""
         self.taken_total = 0
+        self.ended_total = 0
         self.written_off = 0
         self._catalogue = catalogue
         self._log = log
         self._figures = figures
-        self._ring = ring
+        self._expect = expect
         self._settle = settle
         self._threads = Threads()
         self._unwritten = Unwritten()
@@ -94,6 +97,8 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._left: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -126,6 +131,8 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
                     await self._written.wait()
+        if self._timer is not None:
+            self._timer.cancel()
         for task in (*self._tasks, *self._left):
             task.cancel()
         await asyncio.wait([*self._tasks, *self._left], timeout=1.0)
@@ -163,6 +170,7 @@ class Worker:
             self._news.clear()
             try:
                 await self._turn()
+                self._plan_next()
                 pause_s = 0.05
             except Exception as error:
                 if not isinstance(error, Problem):
@@ -173,9 +181,27 @@ class Worker:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
+    def _plan_next(self) -> None:
+        """Come again when a look, or a queue's rate, allows what is there already."""
+        at = self.claims.next_at() if self.claiming else None
+        if at is None:
+            return
+        wait_s = at - self.clock.monotonic()
+        if wait_s <= 0.0:
+            self._news.set()
+        elif self._timer is None or self._timer.cancelled() or self._timer_at > at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self.loop.call_later(wait_s, self._ring_timer)
+
+    def _ring_timer(self) -> None:
+        self._timer = None
+        self._news.set()
+
     async def _turn(self) -> None:
         """Write what has ended and claim what there are places for, in one transaction."""
-        asks = await self.claims.plan() if self.claiming else []
+        asks = await self.claims.plan() if self.claiming and self.lease() > 0.0 else []
         progress, ends = self._unwritten.take()
         if not (asks or progress or ends):
             return
@@ -191,8 +217,8 @@ class Worker:
             self._writing = []
         for job in taken:
             self.begin(job)
-        if asks and self.claims.took(asks, taken) and self.claiming:
-            self._news.set()
+        if asks:
+            self.claims.took(asks, taken)
         if ends:
             self._close(ends, good)
 
@@ -207,6 +233,8 @@ class Worker:
                     end.record.outcome = LOST
                 self._log.append(end.record)
             followed = followed or bool(end.job.batch)
+            if end.row.state == states.RETRYING:
+                self._expect(end.row.run_at_ms)
             if end.told is not None:
                 end.told(ours)
         self._written.set()
@@ -259,6 +287,7 @@ class Worker:
         if self.running.get(job.id) is attempt:
             del self.running[job.id]
         self.claims.ended(job.queue)
+        self.ended_total += 1
         if end is None:
             if told is not None:
                 told(False)
@@ -325,15 +354,15 @@ class Worker:
     def look(self) -> None:
         """Stop whose time is up, write off who does not leave."""
         now = self.clock.monotonic()
+        if self.running and self.lease() <= 0.0:
+            logger.error("the heartbeat has not arrived for too long: the jobs of worker %s stop", self.id)
+            self.lose_all()
         for attempt in list(self.running.values()):
             if not attempt.stop:
                 if now >= attempt.ends_at:
                     self.halt(attempt, TIMEOUT)
             elif now - attempt.stopped_at >= FORCE_S:
                 self._leave_behind(attempt)
-        starts_at = self.claims.next_start()
-        if starts_at is not None and now >= starts_at and self.claiming:
-            self._news.set()
 
     def cancel(self, job_id: str) -> bool:
         """Stop a job that runs here; whether it does."""
@@ -366,6 +395,16 @@ class Worker:
             if job_id not in self.running and job_id not in known
         ]
 
+    async def run_one(self, job_id: str) -> bool:
+        """Claim that job, run it, wait until its end is written; False when it is not there to be claimed."""
+        job = await self.store.claim_one(job_id, self.id, self.now_ms())
+        if job is None:
+            return False
+        ended: asyncio.Future[None] = self.loop.create_future()
+        self.begin(job, lambda ours: None if ended.done() else ended.set_result(None))
+        await ended
+        return True
+
     def give_back(self, job: Claimed) -> None:
         """Return a job that is held by this worker's name and runs nowhere."""
         end = End(outcomes.GivenBack())
@@ -380,3 +419,7 @@ class Worker:
         for attempt in attempts:
             self.halt(attempt, LOST)
         return len(attempts)
+
+
+def _for_ever() -> float:
+    return 1.0

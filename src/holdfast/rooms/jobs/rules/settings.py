@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.kernel.config import Secret
+from holdfast.kernel.errors import Misconfigured
 
 DAY_S = 86_400.0
 
@@ -87,6 +88,14 @@ class Config(msgspec.Struct, frozen=True):
         dict[str, Queue],
         Meta(description="queues by name: concurrency, rate, paused; beside the built-in ones"),
     ] = {}
+    only: Annotated[
+        list[str],
+        Meta(description="queues that this process works off (--queues of `holdfast worker`); empty: all"),
+    ] = []
+    concurrency: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="jobs of each queue at once in this process; 0: as the queues say"),
+    ] = 0
     keep_succeeded_s: Annotated[
         float, Meta(ge=0, description="seconds that jobs which succeeded or were cancelled are kept")
     ] = 7 * DAY_S
@@ -112,3 +121,19 @@ class Config(msgspec.Struct, frozen=True):
     def known_queues(self) -> dict[str, Queue]:
         """The built-in queues and the configured ones."""
         return {**QUEUES, **self.queues}
+
+    def served_queues(self) -> dict[str, Queue]:
+        """Those that this process works off. Raises Misconfigured for one that there is not."""
+        known = self.known_queues()
+        unknown = sorted(set(self.only) - set(known))
+        if unknown:
+            raise Misconfigured(
+                f"there is no queue {unknown[0][:60]!r}", hint=f"queues are: {', '.join(sorted(known))}"
+            )
+        served = {name: queue for name, queue in known.items() if name in self.only or not self.only}
+        if not self.concurrency:
+            return served
+        return {
+            name: msgspec.structs.replace(queue, concurrency=self.concurrency)
+            for name, queue in served.items()
+        }

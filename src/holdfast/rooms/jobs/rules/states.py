@@ -175,7 +175,7 @@ def _told(
         if end is None:
             return told, False
         data = {"attempt": attempt, **end.data}
-        told.append(EventFacts(end_of(attempt), ATTEMPT_ENDS[end.outcome], end.ended_ms, data))
+        told.append(EventFacts(end_of(attempt), ATTEMPT_ENDS.get(end.outcome, RETRYING), end.ended_ms, data))
         told += _between(kept, end_of(attempt), start_of(attempt + 1))
     return told, True
 

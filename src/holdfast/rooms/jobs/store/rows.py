@@ -75,8 +75,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The job's next: succeeded, failed, cancelled, retrying, available."""
     run_at_ms: int
     counts: bool = True
-    """False gives the job one attempt more: a shutdown is nobody's failure. Its number is never given again, for
-    the events of a job are numbered by it."""
+    """False gives the job one attempt more: a shutdown is nobody's failure. Its number is never given again,
+    for the events of a job are numbered by it."""
     crashed: bool = False
     error_kind: str = ""
     error: str = ""
