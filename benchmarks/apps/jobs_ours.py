@@ -4,6 +4,7 @@ The job is of the queue `ai` with its default of 16 at once; its payload is type
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from benchmarks.apps.jobs_peer import TOLD, play, serve_enqueuer, started
 from holdfast import Holdfast
+from holdfast.compose import PROCESS_ENV
 from holdfast.ports.jobs import JobSpec, Run
 
 NAME = "bench.noop"
@@ -26,31 +28,29 @@ async def noop(_run: Run, payload: Noop) -> dict[str, bool]:
     return {"done": True}
 
 
-def make(*, workers: bool) -> Any:
-    """A Holdfast whose jobs room alone is up beside the event log and metrics."""
+def make() -> Holdfast:
+    """A server's Holdfast: it enqueues, and leaves the work to `holdfast worker`."""
     hold = Holdfast(
         data_dir=str(TOLD.folder / "data"),
         rooms=["telemetry", "jobs"],
-        jobs={"url": TOLD.url, "workers": workers},
+        jobs={"url": TOLD.url, "workers": False},
     )
     hold.jobs.declare(JobSpec(name=NAME, run=noop, payload=Noop, queue="ai"))
     return hold
 
 
 async def prepare() -> None:
-    hold = make(workers=False)
-    await hold.start()
-    await hold.stop()
+    await make().migrate(dry_run=False)
 
 
 async def work() -> None:
-    hold = make(workers=True)
-    await hold.start()
+    os.environ[PROCESS_ENV] = "worker"
+    await make().start()
     await asyncio.Event().wait()
 
 
 async def enqueue() -> None:
-    hold = make(workers=False)
+    hold = make()
     await hold.start()
 
     def one(job: int) -> Any:
