@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from holdfast.kernel.clock import ManualClock, SystemClock
@@ -44,6 +45,11 @@ async def opened(url: str, tmp_path: Path) -> AsyncIterator[Callable[[], Presenc
             return presence
 
         yield one
+
+
+async def frees(presence: Presence, name: str, *but: str) -> bool:
+    """Whether `name` alone is free of these."""
+    return await presence.free([*but, name]) == [name]
 
 
 @pytest.mark.parametrize("write", [file_name, lock_key])
@@ -95,9 +101,7 @@ async def test_a_killed_holder_is_free(
         assert await watcher.free(["child"]) == []
         process.kill()
         process.wait()
-        async with asyncio.timeout(30):
-            while await watcher.free(["child"]) != ["child"]:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: frees(watcher, "child"))
         await watcher.hold("child")
 
 
@@ -140,9 +144,7 @@ async def test_a_restart_of_the_server_is_survived(own_postgres: PostgresServer)
         await one.hold("another")
     own_postgres.start()
     await eventually(lambda: one.lost() == [])
-    async with asyncio.timeout(30):
-        while await two.free(["w", "nobody"]) != ["nobody"]:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: frees(two, "nobody", "w"))
     assert await newcomer.free(["nobody"]) == [], "the server has been up for less than the time to settle"
     for presence in (one, two, newcomer):
         await presence.close()
@@ -152,9 +154,7 @@ async def test_nobody_is_free_until_those_who_live_are_back(postgres_database: s
     clock = ManualClock()
     standing = Standing(postgres_database)
     watcher = PostgresPresence(standing, clock, settle_s=0.1)
-    async with asyncio.timeout(30):
-        while await watcher.free(["nobody"]) != ["nobody"]:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: frees(watcher, "nobody"))
     server_ends = "SELECT pg_terminate_backend(pg_backend_pid())"
     with pytest.raises(Unavailable):
         await standing.ask(lambda it: it.execute(server_ends))
@@ -178,18 +178,23 @@ async def test_a_ghost_of_our_own_is_outlived(postgres_database: str) -> None:
         standing.join(never)
     waiting = asyncio.create_task(ghost.ask(lambda it: it.execute("SELECT pg_advisory_lock($1)", key)))
     pids = "SELECT pid, granted FROM pg_locks WHERE locktype = 'advisory' ORDER BY granted"
-    async with asyncio.timeout(30):
-        while len(rows := await watcher.ask(lambda it: it.fetch(pids))) < 2:
-            await asyncio.sleep(0.01)
+    rows: list[asyncpg.Record] = []
+
+    async def both_are_there() -> bool:
+        rows[:] = await watcher.ask(lambda it: it.fetch(pids))
+        return len(rows) == 2
+
+    await eventually(both_are_there)
     await watcher.ask(lambda it: it.execute("SELECT pg_terminate_backend($1)", rows[1]["pid"]))
     await waiting
-    async with asyncio.timeout(30):
-        while one.lost() != ["w"] or not one._standing.is_up:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: one.lost() == ["w"] and one._standing.is_up)
     await ghost.leave(never)
-    async with asyncio.timeout(30):
-        while one.lost():
-            await one.free([])
+
+    async def is_ours_again() -> bool:
+        await one.free([])
+        return one.lost() == []
+
+    await eventually(is_ours_again)
     for standing in (ghost, watcher):
         await standing.leave(never)
     await one.close()

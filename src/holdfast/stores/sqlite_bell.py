@@ -18,7 +18,7 @@ from holdfast.stores.ringing import Listeners, Ringing
 POLL_S = 0.005
 IDLE_POLL_S = 0.025
 _RESTLESS = 200
-"""Looks in vain before it takes the longer pause: a second. The wake-up costs ten times what the look does."""
+"""Looks in vain before it takes the longer pause: a second. A wake-up costs ten times what the look does."""
 
 
 class SqliteBell:

@@ -7,13 +7,19 @@ from typing import ClassVar
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.ids import IdSource
-from holdfast.kernel.room import Check, Finding, Migration, Room
+from holdfast.kernel.room import Check, Migration, Room, Verb
+from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import EventLog, Meter
+from holdfast.rooms.jobs.engine.admin import Admin
+from holdfast.rooms.jobs.engine.checking import Checking
 from holdfast.rooms.jobs.engine.crew import SERVER, Crew
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.pulse import Database, Signals
+from holdfast.rooms.jobs.engine.stream import StreamFigures
+from holdfast.rooms.jobs.engine.verbs import Verbs
+from holdfast.rooms.jobs.http import JobsHttp, Served, routes
 from holdfast.rooms.jobs.rules.settings import Config as Config
 from holdfast.rooms.jobs.store import tables
 
@@ -47,9 +53,9 @@ class JobsRoom(Room):
     ) -> None:
         self.config = config
         figures = Figures(meter)
-        self.engine = JobsEngine(config, sql=sql, clock=clock, ids=ids, figures=figures)
+        self.engine = engine = JobsEngine(config, sql=sql, clock=clock, ids=ids, figures=figures)
         self.crew = Crew(
-            self.engine,
+            engine,
             kind=kind,
             data_dir=data_dir,
             open_database=open_database,
@@ -62,8 +68,27 @@ class JobsRoom(Room):
             draw=(rng or random.Random()).random,  # noqa: S311 - it spreads load, it guards nothing
             durable=durable,
         )
-        self.engine.ring = self.crew.ring
-        self._sql = sql
+        self.admin = Admin(
+            config,
+            upkeep=engine.upkeep,
+            reading=engine.reading,
+            clock=clock,
+            ring=self.crew.ring,
+            run_now=engine.run_now,
+            durable=durable or None,
+        )
+        self._checking = Checking(engine.history, engine.upkeep, clock, config.dead_alert, config.patience_s)
+        self._served = Served(
+            reading=engine.reading,
+            history=engine.history,
+            watching=engine.watching,
+            decisions=engine.decisions,
+            admin=self.admin,
+            figures=StreamFigures(meter),
+            heartbeat_s=config.heartbeat_s,
+        )
+        self._http = JobsHttp(lambda: self._served if self._running else None)
+        self._verbs = Verbs(lambda: engine.reading, lambda: engine.decisions, lambda: self.admin)
         self._running = False
 
     async def start(self) -> None:
@@ -83,21 +108,11 @@ class JobsRoom(Room):
             await self.crew.stop()
             await self.engine.stop()
 
-    def checks(self) -> Sequence[Check]:
-        return (Check("jobs", self._state),)
+    def routes(self) -> Sequence[Route]:
+        return routes(self._http)
 
-    async def _state(self) -> Finding:
-        """Degraded where nobody works a queue off; down without the ledger."""
-        if not self._running:
-            return Finding("down", "not started")
-        await self._sql.ping()
-        alive = self.crew.rescue.alive if self.crew.rescue is not None else []
-        facts = {
-            "engine": self.crew.switching.engine,
-            "workers": len(alive),
-            "running": len(self.crew.worker.running),
-            "works_here": self.crew.worker.claiming,
-        }
-        if not alive:
-            return Finding("degraded", "no worker is alive: jobs are kept, and none is begun", facts)
-        return Finding(facts=facts)
+    def checks(self) -> Sequence[Check]:
+        return self._checking.all()
+
+    def verbs(self) -> Sequence[Verb]:
+        return self._verbs.all()

@@ -391,21 +391,6 @@ async def test_what_is_old_is_thrown_away_with_all_it_left(store, upkeep, readin
     assert await upkeep.of_tenant("") == []
 
 
-async def test_a_broker_is_told_of_what_is_ready_and_again_after_an_end(store):
-    await store.add_all([new(published_ms=0), new(published_ms=0), new()])
-    first = await store.to_publish(0, 10)
-    assert len(first) == 2
-    await store.published([each[0] for each in first], NOW)
-    assert await store.to_publish(0, 10) == []
-    assert await store.outstanding() == {"bulk": (2, NOW)}
-    job = await store.claim_one(first[0][0], "w1", NOW)
-    await store.follow([], [ended(job, "available", outcome="returned", counts=False)])
-    assert [each[0] for each in await store.to_publish(0, 10)] == [job.id]
-    assert await store.use_broker(False) == 2
-    assert await store.to_publish(NOW, 10) == []
-    assert await store.use_broker(True) == 3
-
-
 async def test_lists_are_narrowed_and_go_on_where_they_ended(store, reading, upkeep):
     await store.add_all([new(tenant="a", owner="u"), new(tenant="b", owner="u"), new(tenant="a", queue="ai")])
     assert len(await reading.listed(Filters(owner="u"), 10)) == 2

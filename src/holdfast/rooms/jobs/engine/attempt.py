@@ -14,7 +14,7 @@ from holdfast.kernel.context import Ctx
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.rules import states
-from holdfast.rooms.jobs.store.rows import Claimed, Progress
+from holdfast.rooms.jobs.store.rows import Claimed, Ended, Progress
 from holdfast.rooms.jobs.store.store import Store
 
 T = TypeVar("T")
@@ -73,6 +73,7 @@ class Attempt:
         "stopped_at",
         "task",
         "tenant",
+        "told",
         "undo",
         "user",
     )
@@ -98,6 +99,8 @@ class Attempt:
         self.is_over = False
         """Whether its function has ended: there is nothing left to stop."""
         self.ctx: Ctx | None = None
+        self.told: Callable[[Ended | None], None] | None = None
+        """Who else is to know how it ended; None: it was lost."""
         self._desk = desk
         self._kept: dict[str, str] | None = None
         self._latest: tuple[float, str] | None = None

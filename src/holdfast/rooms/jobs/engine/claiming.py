@@ -139,7 +139,7 @@ class Claims:
             line.lanes = await self._look(line)
         slots = line.free
         if line.lanes and line.rate is not None:
-            slots = await self._pace(line, slots)
+            slots = await pace(line, slots, self._upkeep, self._clock)
         if not line.lanes or slots <= 0:
             return []
         shares = fairness.share(slots, line.lanes, line.served)
@@ -156,18 +156,19 @@ class Claims:
             line.stirred = True
         return lanes
 
-    async def _pace(self, line: Line, wanted: int) -> int:
-        """Starts that the queue's rate allows now, over all workers."""
-        rate, now_ms = line.rate, int(self._clock.wall() * 1000)
-        assert rate is not None
-        given: list[pacing.Grant] = []
 
-        def rule(tat_ms: float) -> tuple[int, float]:
-            given[:] = [pacing.grant(wanted, tat_ms, now_ms, rate)]
-            return given[0].granted, given[0].tat_ms
+async def pace(line: Line, wanted: int, upkeep: Upkeep, clock: Clock) -> int:
+    """Starts that the queue's rate allows now, over all workers."""
+    rate, now_ms = line.rate, int(clock.wall() * 1000)
+    assert rate is not None
+    given: list[pacing.Grant] = []
 
-        granted = await self._upkeep.pace(line.name, rule)
-        retry_at_ms = given[0].retry_at_ms
-        if retry_at_ms is not None:
-            line.wait_until = self._clock.monotonic() + (retry_at_ms - now_ms) / 1000
-        return granted
+    def rule(tat_ms: float) -> tuple[int, float]:
+        given[:] = [pacing.grant(wanted, tat_ms, now_ms, rate)]
+        return given[0].granted, given[0].tat_ms
+
+    granted = await upkeep.pace(line.name, rule)
+    retry_at_ms = given[0].retry_at_ms
+    if retry_at_ms is not None:
+        line.wait_until = clock.monotonic() + (retry_at_ms - now_ms) / 1000
+    return granted

@@ -22,8 +22,8 @@ class Closing(msgspec.Struct, frozen=True, gc=False):
     row: Ended
     job: Claimed
     record: JobRun | None
-    told: Callable[[bool], None] | None = None
-    """Called with whether it was still ours, when it is written."""
+    told: Callable[[Ended | None], None] | None = None
+    """Called when it is written, with None where it was not ours any more."""
 
 
 class Unwritten:

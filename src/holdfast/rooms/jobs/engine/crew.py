@@ -60,6 +60,7 @@ class Crew:
     ) -> None:
         config = engine.config
         self.engine = engine
+        engine.ring, engine.stopped = self.ring, self._stop_job
         self.kind = kind
         self.id = ids.sortable(clock.wall())
         self.host = socket.gethostname() or "host"
@@ -168,7 +169,6 @@ class Crew:
         )
         await self.pulse.start()
         self._working = True
-        self.engine.cancelled = self.worker.cancel
         self.worker.lease = self._lease_left_s
         self.worker.start()
 
@@ -273,6 +273,12 @@ class Crew:
             return await self.engine.store.batch(job.after_batch)
         found = await self.engine.find(job.after_job)
         return None if found is None else found.result
+
+    def _stop_job(self, job_id: str) -> None:
+        """Somebody cancelled it here: it may run here, run elsewhere, or have others behind it."""
+        self.worker.cancel(job_id)
+        self.ring("cancel")
+        self._settle_soon()
 
     def _settle_soon(self) -> None:
         self._spawn(self._quietly("followers", self.engine.settle)())

@@ -46,14 +46,17 @@ class Decisions:
         catalogue: Catalogue,
         clock: Clock,
         ring: Callable[[str], None],
+        stopped: Callable[[str], None] = lambda job_id: None,
     ) -> None:
-        """`ring` tells workers and listeners of this and other processes that something is new in a queue."""
+        """`ring` tells workers and listeners of this and other processes that something is new in a queue,
+        `stopped` those of this one that a job is to stop."""
         self._store = store
         self._reading = reading
         self._history = history
         self._catalogue = catalogue
         self._clock = clock
         self._ring = ring
+        self._stopped = stopped
 
     async def cancel(self, job_id: str, reason: str = "") -> bool:
         """Ask a job to stop; False when it had ended or is not there.
@@ -69,6 +72,8 @@ class Decisions:
         if became in ("asked", "rolling back"):
             await self._tell_cancelling(job_id, reason)
         self._ring(row.queue)
+        if became:
+            self._stopped(job_id)
         return became != ""
 
     async def retry(self, job_id: str) -> JobView:

@@ -13,6 +13,7 @@ from holdfast.ports.jobs import AS_DECLARED, Enqueue, Enqueued, JobEvent, JobSpe
 from holdfast.ports.storage import Ledger
 from holdfast.rooms.jobs.engine.adding import Group, Rows
 from holdfast.rooms.jobs.engine.catalogue import Catalogue, Declared, spec_of
+from holdfast.rooms.jobs.engine.decisions import Decisions
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.views import view_of
 from holdfast.rooms.jobs.engine.watching import Watching
@@ -20,6 +21,7 @@ from holdfast.rooms.jobs.rules import schedules, states
 from holdfast.rooms.jobs.rules.kinds import Kinds
 from holdfast.rooms.jobs.rules.problems import BadEnqueue, key_reused
 from holdfast.rooms.jobs.rules.settings import Config
+from holdfast.rooms.jobs.store.history import History
 from holdfast.rooms.jobs.store.outside import add_within, notify_within
 from holdfast.rooms.jobs.store.reading import Reading
 from holdfast.rooms.jobs.store.rows import NewJob, Schedule
@@ -67,12 +69,22 @@ class JobsEngine:
         self.store = Store(sql)
         self.upkeep = Upkeep(sql)
         self.reading = Reading(sql)
-        self.watching = Watching(self.reading)
+        self.history = History(sql)
+        self.watching = Watching(self.history, config.poll_s)
         self.rows = Rows(frozenset(config.known_queues()), clock, ids)
         self.schedules: dict[str, Schedule] = {}
         """Declared in code; written to the database at the start."""
-        self.cancelled: Callable[[str], Any] = _nobody
+        self.stopped: Callable[[str], Any] = _nobody
         """Told of a cancel, so that a worker of this process need not wait for its heartbeat."""
+        self.decisions = Decisions(
+            store=self.store,
+            reading=self.reading,
+            history=self.history,
+            catalogue=self.catalogue,
+            clock=clock,
+            ring=self._rung,
+            stopped=self._is_to_stop,
+        )
         self._clock = clock
         self._figures = figures
         self.ring: Callable[[str], Any] = ring
@@ -216,24 +228,15 @@ class JobsEngine:
         return None if row is None else view_of(row)
 
     async def cancel(self, job_id: str, reason: str = "") -> bool:
-        now_ms = int(self._clock.wall() * 1000)
-        row = await self.reading.one(job_id)
-        how = await self.store.cancel(job_id, reason[:500], now_ms) if row is not None else ""
-        if row is None or not how:
-            return False
-        if how == "asked":
-            await self._tell_cancelling(job_id, reason[:500], now_ms)
-            self.cancelled(job_id)
-        elif how == "rolling back":
-            self.ring(row.queue)
-        else:
-            await self.settle()
-        self.ring("cancel")
-        self.watching.stir()
-        return True
+        return await self.decisions.cancel(job_id, reason)
 
     def events(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         return self.watching.follow(job_id, after)
+
+    async def run_now(self, schedule: Schedule) -> str:
+        """Enqueue what a schedule begins, beside its times; the job's id."""
+        declared = self.catalogue.named(schedule.job)
+        return (await self.enqueue(schedule.job, declared.decode_raw(schedule.payload))).id
 
     async def settle(self) -> None:
         """Let go what waited for jobs that have ended; asked after each such end, and from time to time."""
@@ -248,6 +251,12 @@ class JobsEngine:
         await self.watching.close()
 
     # -- within -----------------------------------------------------------------------------------
+
+    def _rung(self, queue: str) -> None:
+        self.ring(queue)
+
+    def _is_to_stop(self, job_id: str) -> None:
+        self.stopped(job_id)
 
     def _row(self, each: Planned, *, batch: str = "", after_job: str = "", after_batch: str = "") -> NewJob:
         declared: Declared = self.catalogue.named(each.name)
@@ -285,22 +294,6 @@ class JobsEngine:
             self.ring(queue)
         for job in jobs:
             self._figures.enqueued(job.queue)
-
-    async def _tell_cancelling(self, job_id: str, reason: str, now_ms: int) -> None:
-        """The decision among the job's events; one that has ended meanwhile needs none."""
-        row = await self.reading.one(job_id)
-        if row is None or row.state != states.RUNNING:
-            return
-        data = msgspec.json.encode({"reason": reason}).decode()
-        await self.store.tell(
-            job_id,
-            attempts=row.attempts,
-            running=True,
-            floor=states.start_of(row.attempts) + 1,
-            kind="cancelling",
-            at_ms=now_ms,
-            data=data,
-        )
 
 
 def _held(job: NewJob, holder: tuple[str, str, str | None]) -> Enqueued:

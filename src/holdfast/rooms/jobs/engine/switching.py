@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from holdfast.kernel.clock import Clock
+from holdfast.rooms.jobs.engine.admin import ENGINE
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.rules import engines
 from holdfast.rooms.jobs.rules.engines import Role, Seen
 from holdfast.rooms.jobs.rules.settings import Config
 from holdfast.rooms.jobs.store.rows import Worker
 from holdfast.rooms.jobs.store.tables import NOT_CELERY
-
-DECISION = "engine"
 
 
 class Switching:
@@ -33,19 +32,13 @@ class Switching:
 
     async def look(self, alive: Sequence[Worker]) -> dict[str, Role]:
         """What this process does for each queue; `alive` are the workers that live."""
-        decided = await self._jobs.upkeep.decision(DECISION)
+        decided = await self._jobs.upkeep.decision(ENGINE) or None
         self.engine = engines.switched(self._config.engine, decided, self._durable or None)
         self._jobs.rows.published_ms = 0 if self.engine == engines.CELERY else NOT_CELERY
         now = self._clock.monotonic()
         for queue in self._config.known_queues():
             self.roles[queue] = self._role(queue, alive, now)
         return self.roles
-
-    async def switch(self, engine: str) -> None:
-        """Put another engine in force, everywhere; nothing that is enqueued or runs is touched."""
-        name = engines.check_engine(engine)
-        await self._jobs.upkeep.decide(DECISION, name, int(self._clock.wall() * 1000))
-        await self._jobs.store.use_broker(name == engines.CELERY)
 
     def _role(self, queue: str, alive: Sequence[Worker], now: float) -> Role:
         count = sum(

@@ -23,7 +23,7 @@ from holdfast.rooms.jobs.engine.threads import Threads
 from holdfast.rooms.jobs.rules import outcomes, states
 from holdfast.rooms.jobs.rules.kinds import Kinds
 from holdfast.rooms.jobs.rules.settings import Config, Queue
-from holdfast.rooms.jobs.store.rows import Claimed, Progress
+from holdfast.rooms.jobs.store.rows import Claimed, Ended, Progress
 from holdfast.rooms.jobs.store.store import Store
 from holdfast.rooms.jobs.store.upkeep import Upkeep
 
@@ -236,7 +236,7 @@ class Worker:
             if end.row.state == states.RETRYING:
                 self._expect(end.row.run_at_ms)
             if end.told is not None:
-                end.told(ours)
+                end.told(end.row if ours else None)
         self._written.set()
         if followed:
             self._settle()
@@ -246,8 +246,11 @@ class Worker:
 
     # -- an attempt -------------------------------------------------------------------------------
 
-    def begin(self, job: Claimed, told: Callable[[bool], None] | None = None) -> Attempt:
-        """Run a job that was claimed for this worker; `told` is called when its end is written."""
+    def begin(self, job: Claimed, told: Callable[[Ended | None], None] | None = None) -> Attempt:
+        """Run a job that was claimed for this worker.
+
+        `told` is called when its end is written, or with None when there is nothing to write: it was lost.
+        """
         declared = self._catalogue.get(job.name)
         timeout_s = declared.spec.timeout_s if declared is not None else FORCE_S
         if job.ending:
@@ -259,12 +262,11 @@ class Worker:
         self.running[job.id] = attempt
         self.taken_total += 1
         self.claims.begun(job.queue)
-        attempt.task = self.loop.create_task(self._attend(attempt, declared, told))
+        attempt.told = told
+        attempt.task = self.loop.create_task(self._attend(attempt, declared))
         return attempt
 
-    async def _attend(
-        self, attempt: Attempt, declared: Declared | None, told: Callable[[bool], None] | None
-    ) -> None:
+    async def _attend(self, attempt: Attempt, declared: Declared | None) -> None:
         if attempt.job.ending:
             end = await self._runner.undo(attempt, self._catalogue.get, self.config.rollback_s, self.store)
         else:
@@ -274,23 +276,17 @@ class Worker:
         attempt.is_over = True
         if attempt.has_folder or (declared is not None and declared.isolated is not None):
             await asyncio.to_thread(self.folders.clear, attempt.id, attempt.attempt)
-        self._finish(attempt, declared, end, told)
+        self._finish(attempt, declared, end)
 
-    def _finish(
-        self,
-        attempt: Attempt,
-        declared: Declared | None,
-        end: End | None,
-        told: Callable[[bool], None] | None = None,
-    ) -> None:
+    def _finish(self, attempt: Attempt, declared: Declared | None, end: End | None) -> None:
         job = attempt.job
         if self.running.get(job.id) is attempt:
             del self.running[job.id]
         self.claims.ended(job.queue)
         self.ended_total += 1
         if end is None:
-            if told is not None:
-                told(False)
+            if attempt.told is not None:
+                attempt.told(None)
             self._news.set()
             return
         attempt.flush()
@@ -299,7 +295,7 @@ class Worker:
         if attempt.ctx is not None and attempt.ctx.spans:
             for span in attempt.ctx.spans:
                 self._log.append(span)
-        self._unwritten.ends.append(Closing(row, job, record, told))
+        self._unwritten.ends.append(Closing(row, job, record, attempt.told))
         self._news.set()
 
     def halt(self, attempt: Attempt, why: str) -> None:
@@ -321,6 +317,8 @@ class Worker:
         """It is not ours: its place is free, whenever its function leaves."""
         attempt.is_over = True
         self.claims.ended(attempt.job.queue)
+        if attempt.told is not None:
+            attempt.told(None)
         self._keep_left(attempt)
         self._news.set()
 

@@ -370,26 +370,3 @@ DISCARD = (
     .values(state="cancelled", cancel_reason=bindparam("why"))
     .returning(_j.id)
 )
-
-# -- telling a broker -----------------------------------------------------------------------------
-
-TO_PUBLISH = (
-    select(_j.id, _j.queue, _j.published_ms, _j.publishes)
-    .where(AVAILABLE, _j.published_ms >= literal_column("0"), _j.published_ms <= bindparam("before_ms"))
-    .order_by(_j.published_ms, _j.id)
-    .limit(bindparam("most"))
-)
-PUBLISHED = (
-    update(jobs)
-    .where(_j.id == bindparam("which"), AVAILABLE)
-    .values(published_ms=bindparam("now_ms"), publishes=_j.publishes + 1)
-)
-OUTSTANDING = (
-    select(_j.queue, func.count(), func.min(_j.published_ms))
-    .where(AVAILABLE, _j.published_ms > literal_column("0"))
-    .group_by(_j.queue)
-)
-"""Of each queue: jobs that the broker was told of and nobody has claimed, and since when."""
-FOR_BROKER = update(jobs).where(WAITING, _j.published_ms < 0).values(published_ms=0, publishes=0)
-FOR_NOBODY = update(jobs).where(WAITING, _j.published_ms >= 0).values(published_ms=tables.NOT_CELERY)
-"""When the engine changes: what waits is to be published, or not any more."""

@@ -216,25 +216,6 @@ class Store:
         }
         return bool(await self.sql.fetch(say.TELL, row))
 
-    # -- the broker -------------------------------------------------------------------------------
-
-    async def to_publish(self, before_ms: int, most: int) -> list[tuple[str, str, int, int]]:
-        """Id, queue, when last told of and how often: of ready jobs not told of since `before_ms`."""
-        rows = await self.sql.fetch(say.TO_PUBLISH, {"before_ms": before_ms, "most": most})
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
-
-    async def published(self, ids: Sequence[str], now_ms: int) -> None:
-        """The broker has been told of these."""
-        await self.sql.together([(say.PUBLISHED, [{"which": each, "now_ms": now_ms} for each in ids])])
-
-    async def outstanding(self) -> dict[str, tuple[int, int]]:
-        """Of each queue: how many jobs were told of and not claimed, and since when the oldest is."""
-        return {str(row[0]): (int(row[1]), int(row[2])) for row in await self.sql.fetch(say.OUTSTANDING)}
-
-    async def use_broker(self, yes: bool) -> int:
-        """Mark what waits as to be published, or not any more; how many."""
-        return await self.sql.run(say.FOR_BROKER if yes else say.FOR_NOBODY)
-
 
 def added(job: NewJob) -> Parameters:
     """The row that ADD takes; a caller's own connection inserts the same."""

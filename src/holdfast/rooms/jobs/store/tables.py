@@ -121,12 +121,9 @@ _index("after_job", _j.after_job, where=and_(_j.after_job != literal_column("''"
 _index("after_batch", _j.after_batch, where=and_(_j.after_batch != literal_column("''"), _open))
 _index("tenant", _j.tenant, _j.id, where=_j.tenant != literal_column("''"))
 _index("owner", _j.owner, _j.id, where=_j.owner != literal_column("''"))
-_index(
-    "to_publish",
-    _j.published_ms,
-    _j.id,
-    where=and_(AVAILABLE, _j.published_ms >= literal_column("0")),
-)
+_untold, _told = _j.published_ms == literal_column("0"), _j.published_ms > literal_column("0")
+_index("untold", _j.queue, _j.lane, _j.run_at_ms, _j.id, where=and_(AVAILABLE, _untold))
+_index("told", _j.queue, _j.published_ms, _j.id, where=and_(AVAILABLE, _told))
 
 attempts = Table(
     "job_attempts",
