@@ -39,31 +39,43 @@ class Watched:
 
 
 class Chunks:
-    """The body of a chunked answer, as far as it has come."""
+    """The body of a chunked answer, as far as it has come, the part of a chunk too."""
 
     def __init__(self) -> None:
         self._raw = b""
         self._body = b""
         self._in_body = False
+        self._left = 0
+        """Bytes of the chunk at hand that are still to come, with its line end."""
 
     def feed(self, data: bytes) -> list[tuple[int, str]]:
         """Events that are whole now: id and kind. RuntimeError for an answer that is no stream."""
         self._raw += data
-        if not self._in_body:
-            head, found, rest = self._raw.partition(b"\r\n\r\n")
-            if not found:
-                return []
-            if not head.startswith(b"HTTP/1.1 200") or b"text/event-stream" not in head.lower():
-                raise RuntimeError(f"no stream: {self._raw[:400]!r}")
-            self._in_body, self._raw = True, rest
-        while (at := self._raw.find(b"\r\n")) > 0:
-            size = int(self._raw[:at].split(b";")[0], 16)
-            if len(self._raw) < at + 4 + size:
+        if not self._in_body and not self._has_head():
+            return []
+        while self._raw:
+            if not self._left and not self._has_size():
                 break
-            self._body += self._raw[at + 2 : at + 2 + size]
-            self._raw = self._raw[at + 4 + size :]
+            part, self._raw = self._raw[: self._left], self._raw[self._left :]
+            self._body += part[: max(0, self._left - 2)]  # without the line end behind the chunk
+            self._left -= len(part)
         *whole, self._body = self._body.split(b"\n\n")
         return [event for block in whole if (event := _event(block.decode())) is not None]
+
+    def _has_head(self) -> bool:
+        head, found, rest = self._raw.partition(b"\r\n\r\n")
+        if not found:
+            return False
+        if not head.startswith(b"HTTP/1.1 200") or b"text/event-stream" not in head.lower():
+            raise RuntimeError(f"no stream: {self._raw[:400]!r}")
+        self._in_body, self._raw = True, rest
+        return True
+
+    def _has_size(self) -> bool:
+        size, found, rest = self._raw.partition(b"\r\n")
+        if found:
+            self._left, self._raw = int(size, 16) + 2, rest
+        return bool(found)
 
 
 def _event(block: str) -> tuple[int, str] | None:

@@ -1,4 +1,4 @@
-"""A FastAPI app inside Holdfast with one kind of job: so many steps, each of them an event, and progress between.
+"""A FastAPI app inside Holdfast with one kind of job: so many steps, each an event, and progress between.
 
 python -m benchmarks.apps.jobs_sse_app PORT FOLDER
 """
