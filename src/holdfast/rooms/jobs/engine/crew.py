@@ -165,6 +165,7 @@ class Crew:
             interval_s=min(config.cancel_poll_s, config.lease_s / 3),
             lease_s=config.lease_s,
             facts=self.facts,
+            mark=lambda: self.worker.taken_total,
             heard=self._beaten,
         )
         await self.pulse.start()
@@ -221,8 +222,7 @@ class Crew:
         await self.worker.claims.refresh()
         if self.worker.claiming or self.kind == CELERY:
             await self.work()
-        # Also the poll, for rings that were lost.
-        self.worker.wake("")
+        self.worker.poll()
 
     def facts(self) -> dict[str, object]:
         """What the worker's row tells; called from the heartbeat's thread."""
@@ -253,17 +253,16 @@ class Crew:
             return 1.0
         return self.engine.config.lease_s * _LEASE_SHARE - self.pulse.silent_s
 
-    def _beaten(self, held: Held | None, asked_at: float) -> None:
-        unknown = self.worker.heard(held, asked_at)
+    def _beaten(self, held: Held | None, mark: int) -> None:
+        unknown = self.worker.heard(held, mark)
         if unknown:
             self._spawn(self._return(unknown))
 
-    async def _return(self, unknown: Sequence[tuple[str, int]]) -> None:
+    async def _return(self, unknown: set[tuple[str, int]]) -> None:
         """Claims whose answer never came: nobody runs them, so they go back."""
-        fences = dict(unknown)
         with suppress(Problem):  # the next beat names them again
             for job in await self.engine.upkeep.left_by(self.id):
-                if fences.get(job.id) == job.fence and job.id not in self.worker.running:
+                if (job.id, job.fence) in unknown and job.id not in self.worker.running:
                     self.worker.give_back(job)
 
     async def _previous(self, attempt: Attempt) -> Any:
