@@ -73,6 +73,8 @@ class Worker:
         self.claims = Claims(queues, store, upkeep, clock)
         self.lease: Callable[[], float] = _for_ever
         """Seconds that the lease still lasts, less a margin."""
+        self.wrote: Callable[[], None] = _nobody
+        """Told when progress or ends were written: there is news of jobs."""
         self.taken_total = 0
         self.ended_total = 0
         self.written_off = 0
@@ -102,6 +104,10 @@ class Worker:
         self._timer_at = 0.0
 
     # -- life -------------------------------------------------------------------------------------
+
+    def rename(self, worker_id: str) -> None:
+        """The name that it claims under. Before the start."""
+        self.id = self._deciding.worker = worker_id
 
     def start(self) -> None:
         """Begin to work; `claiming` says whether to look for work."""
@@ -223,6 +229,8 @@ class Worker:
             raise
         finally:
             self._writing = []
+        if progress or ends:
+            self.wrote()
         for job in taken:
             self.begin(job)
         if asks:
@@ -431,3 +439,7 @@ class Worker:
 
 def _for_ever() -> float:
     return 1.0
+
+
+def _nobody() -> None:
+    return None
