@@ -20,6 +20,8 @@ from benchmarks.apps.jobs_trace import FINISHED, LONG_EVERY, STARTED, Line, Read
 
 PATIENCE_S = 120.0
 WORKERS = 2
+ASK_S = 3.0
+"""Between two questions to the engine what it has left: each is a process of its own."""
 
 
 class Engine(NamedTuple):
@@ -198,10 +200,13 @@ class Stage:
         assert self._app is not None
         self._drop(self._app)
         deadline = time.monotonic() + self._plan.drain_s + self._plan.long_s
+        ask_at = time.monotonic() + ASK_S
         while not self._is_finished() and time.monotonic() < deadline:
-            time.sleep(0.5)
-            if not self._is_running() and not self._left():
-                break  # what has not finished by now is nowhere any more
+            time.sleep(0.2)
+            if time.monotonic() >= ask_at and not self._is_running():
+                ask_at = time.monotonic() + ASK_S
+                if not self._left():
+                    break  # what has not finished by now is nowhere any more
         left = self._left()
         for worker in self._workers:
             worker.leave()
