@@ -13,9 +13,9 @@ import time
 from typing import Any, NamedTuple
 
 from benchmarks.harness import Row, at_least, data_folder, main, percentile, shown
+from holdfast.kernel.text.words import terms
 from holdfast.rooms.llm.rules.extract.questions import question
 from holdfast.rooms.llm.rules.extract.scoring import SURE_ENOUGH, Corpus, Found, Source
-from holdfast.rooms.llm.rules.extract.words import terms
 
 
 class Asked(NamedTuple):

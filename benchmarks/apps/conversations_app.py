@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from benchmarks.apps.serving import serve_ours
 from holdfast import Holdfast
-from holdfast.ports.model import Ask, Piece, Reply, Usage
+from holdfast.ports.model import Ask, Embedded, Piece, Reply, Usage
 
 ANSWER = "알겠습니다. The greenhouse on the north side holds forty tomato plants, 물은 하루에 두 번 주세요."
 
@@ -24,8 +24,8 @@ class AtOnce:
         yield Piece(ANSWER)
         yield Piece(reply=self.reply)
 
-    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> list[list[float]]:
-        return [[0.0] for _ in texts]
+    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> Embedded:
+        return Embedded([[0.0] for _ in texts])
 
 
 def make(folder: str) -> FastAPI:

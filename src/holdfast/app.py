@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from holdfast.rooms.cache.engine.responses import Responses
     from holdfast.rooms.cache.engine.sessions import Sessions
     from holdfast.rooms.jobs.engine.jobs import JobsEngine
+    from holdfast.rooms.knowledge.engine.knowledge import Knowledge
     from holdfast.rooms.limits.engine.handles import Limits
     from holdfast.rooms.resilience.engine.guards import Guards
     from holdfast.stores.driver import Driver
@@ -325,6 +326,12 @@ class Holdfast:
     def resilience(self) -> "Guards":
         """The guards of what this service calls: `await hold.resilience.guard("payments").call(...)`."""
         found: Guards = self._room("resilience").guards
+        return found
+
+    @property
+    def knowledge(self) -> "Knowledge":
+        """Documents in, cited answers out: `await hold.knowledge.ask("언제 창제되었나?", tenant="acme")`."""
+        found: Knowledge = self._room("knowledge").engine
         return found
 
     def _room(self, name: str) -> Any:

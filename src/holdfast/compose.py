@@ -32,6 +32,7 @@ ROOMS = (
     "jobs",
     "recommend",
     "conversations",
+    "knowledge",
     "faults",
     "health",
     "console",
@@ -206,6 +207,22 @@ def _conversations(ground: Ground) -> Room:
     )
 
 
+def _knowledge(ground: Ground) -> Room:
+    _require("knowledge", "numpy")
+    from holdfast.rooms.knowledge.room import Config, KnowledgeRoom
+
+    return KnowledgeRoom(
+        ground.settings.section("knowledge", Config),
+        sql=ground.sql,
+        model=ground.model,
+        jobs=ground.jobs,
+        clock=ground.clock,
+        meter=ground.meter,
+        supervisor=ground.supervisor,
+        data_dir=ground.data_dir,
+    )
+
+
 def _health(ground: Ground) -> Room:
     from holdfast.rooms.health.room import Config, HealthRoom
 
@@ -234,6 +251,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "jobs": _jobs,
     "recommend": _recommend,
     "conversations": _conversations,
+    "knowledge": _knowledge,
     "faults": _faults,
     "health": _health,
     "console": _console,
@@ -297,8 +315,10 @@ def read_settings(
 
 
 def compose(settings: Settings, clock: Clock | None = None, process: str = "") -> Ground:
-    """Build every room that is wanted and can run; nothing is started yet. `process`: as PROCESS_ENV says
-    it."""
+    """Build every room that is wanted and can run; nothing is started yet.
+
+    `process` is what PROCESS_ENV else says.
+    """
     ground = Ground(settings, clock or SystemClock())
     ground.jobs_kind = process or os.environ.get(PROCESS_ENV) or ground.jobs_kind
     ground.seed = partial(seed_demo, ground)

@@ -18,8 +18,9 @@ from holdfast.kernel.room import Check, Finding, Migration, Room
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import Cache, NoCache
 from holdfast.ports.guards import Guards, PlainGuards
-from holdfast.ports.jobs import Jobs, NoJobs
+from holdfast.ports.jobs import Jobs
 from holdfast.ports.model import Model, NoModel
+from holdfast.ports.plain_jobs import PlainJobs
 from holdfast.ports.services import Admission, EventLog, Meter, NoEventLog, NoMeter
 from holdfast.ports.shared import Shared
 from holdfast.ports.storage import Sql
@@ -113,6 +114,8 @@ class Ground:
         self.admission: Admission | None = None
         self.guards: Guards = PlainGuards(clock=clock)
         self.model: Model = NoModel()
+        self.plain_jobs = PlainJobs(clock, self.ids)
+        self.jobs: Jobs = self.plain_jobs
         self.credentials: tuple[bytes, ...] = ()
         """How the credentials begin that a room, and not the door, knows what to make of."""
         self.rooms: dict[str, Room] = {}
@@ -120,7 +123,6 @@ class Ground:
         self.database: Driver | None = None
         self.ledgers: dict[str, Driver] = {}
         """Databases of rooms that have one of their own."""
-        self.jobs: Jobs = NoJobs()
         self.jobs_kind = "server"
         """What this process is to the jobs room: the server, a worker, a worker of Celery."""
         self.shared_store: RedisShared | None = None
@@ -257,6 +259,7 @@ class Ground:
         late = await self.supervisor.stop(grace_s)
         if late:
             logger.warning("cancelled after %.3g s: %s", grace_s, ", ".join(late))
+        await self.plain_jobs.stop()
         for room in reversed(self.rooms.values()):
             try:
                 await room.stop()

@@ -13,7 +13,7 @@ PATH = "/api/v2/conversations"
 APP = """
 import asyncio
 from holdfast import Holdfast
-from holdfast.ports.model import Piece, Reply, Usage
+from holdfast.ports.model import Embedded, Piece, Reply, Usage
 
 
 class Slow:
@@ -31,7 +31,7 @@ class Slow:
         yield Piece(reply=Reply(text=said + " ", generated_by="echo", usage=Usage(1, 2)))
 
     async def embed(self, texts, *, model="", tenant=""):
-        return [[0.0] for _ in texts]
+        return Embedded([[0.0] for _ in texts])
 
 
 app = Holdfast()

@@ -180,6 +180,17 @@ def test_bodies_and_answers_are_described() -> None:
     assert set(found["components"]["schemas"]["Item"]["properties"]) == {"itemId", "score", "because", "mood"}
 
 
+def test_a_body_of_several_media_types_is_described() -> None:
+    octets = {"type": "string", "format": "binary"}
+    found = made(
+        [Route("POST", "/up", handler, "Take it", reads={"text/plain": octets, "application/json": Wanted})]
+    )
+    content = found["paths"]["/up"]["post"]["requestBody"]["content"]
+    assert content["text/plain"]["schema"] == octets
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/Wanted"}
+    assert "Wanted" in found["components"]["schemas"]
+
+
 def test_an_answer_without_a_type_has_no_content() -> None:
     assert operations(made())["delete", "/api/v2/things/{thing_id}"]["responses"]["204"] == {
         "description": "No Content"

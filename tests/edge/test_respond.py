@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
 
 from holdfast.edge.respond import decode_body
 from holdfast.edge.router import Router
-from holdfast.kernel.errors import Malformed, Misconfigured, NotFound
+from holdfast.kernel.errors import Malformed, Misconfigured, NotFound, TooLarge
 from holdfast.kernel.route import Answer, Call, Route
 from tests.edge.door import Door, answers
 
@@ -38,6 +39,17 @@ async def show(call: Call) -> Shown:
 
 async def take(call: Call) -> Body:
     return msgspec.structs.replace(call.body, count=call.body.count + 1)
+
+
+async def sized(call: Call) -> dict[str, int]:
+    """Counts a body without keeping it, and refuses it at its own limit."""
+    size = pieces = 0
+    assert call.chunks is not None
+    async for chunk in call.chunks:
+        size, pieces = size + len(chunk), pieces + 1
+        if size > 5_000:
+            raise TooLarge("more than 5000 bytes", hint="send less")
+    return {"size": size, "pieces": pieces}
 
 
 async def empty(call: Call) -> Answer:
@@ -83,6 +95,7 @@ ROUTES = (
     Route("GET", "/unsendable", unsendable, "Flow with a header that is none."),
     Route("GET", "/broken", broken, "Break."),
     Route("GET", "/admin/secrets", empty, "Admin.", public=False),
+    Route("PUT", "/files", sized, "Count a file.", reads={"application/octet-stream": {"type": "string"}}),
 )
 
 
@@ -137,6 +150,46 @@ async def test_what_is_wrong_is_said(
 async def test_an_announced_length_is_refused_before_it_is_read(door: Door) -> None:
     response = await door.call("POST", "/items", headers=[("Content-Length", "5000")])
     assert response.status == 413
+
+
+async def test_a_handler_reads_a_body_of_any_size_as_it_comes(door: Door) -> None:
+    response = await door.call("PUT", "/files", body=[b"x" * 700, b"", b"y" * 700])
+    assert json.loads(response.body) == {"size": 1400, "pieces": 2}  # more than the door's 1000 bytes
+    assert json.loads((await door.call("PUT", "/files")).body) == {"size": 0, "pieces": 0}
+
+
+async def test_a_body_is_not_read_past_what_the_handler_takes(door: Door) -> None:
+    read = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": "/files", "query_string": b"", "headers": []}
+    await door.edge(scope, receive, send)
+    assert (sent[0]["status"], read) == (413, 6)
+
+
+async def test_a_client_that_leaves_in_mid_body_is_malformed(door: Door) -> None:
+    gone = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return gone.pop(0)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": "/files", "query_string": b"", "headers": []}
+    await door.edge(scope, receive, send)
+    assert not sent or sent[0]["status"] == 400
 
 
 async def test_405_says_what_is_allowed(door: Door) -> None:

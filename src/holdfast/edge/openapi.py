@@ -92,8 +92,8 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[Any, Document], dict[str, Do
     """The schema of every declared type, and the components these refer to."""
     kinds: list[Any] = []
     for route in routes:
-        for kind in (route.query, route.body, route.answer):
-            if kind is not None and kind not in kinds:
+        for kind in (route.query, route.body, route.answer, *(route.reads or {}).values()):
+            if kind is not None and not isinstance(kind, dict) and kind not in kinds:
                 kinds.append(kind)
     found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     if "Problem" in components:
@@ -126,6 +126,14 @@ def _operation(
         operation["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schemas[route.body]}},
+        }
+    if route.reads is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {
+                media: {"schema": kind if isinstance(kind, dict) else schemas[kind]}
+                for media, kind in route.reads.items()
+            },
         }
     answer: Document = {"description": HTTPStatus(route.status).phrase}
     if route.answer is not None:

@@ -55,6 +55,8 @@ class Responder:
         if route.body is not None:
             call.raw = await self._read(headers, receive)
             call.body = decode_body(route.body, call.raw)
+        if route.reads is not None:
+            call.chunks = _chunks(receive)
         if route.heeds:
             await while_listened(ctx, receive, _answer(route, call, ctx, receive, send))
         else:
@@ -88,6 +90,18 @@ class Responder:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it comes, nothing of it kept: whoever is slow to ask holds the client back."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Malformed("the client left before its body was read")
+        more = message.get("more_body", False)
+        if chunk := message.get("body", b""):
+            yield chunk
 
 
 @lru_cache(maxsize=512)

@@ -17,7 +17,7 @@ from holdfast.kernel.event import Event
 class Call:
     """One request to one of our routes."""
 
-    __slots__ = ("body", "event", "headers", "params", "query", "raw")
+    __slots__ = ("body", "chunks", "event", "headers", "params", "query", "raw")
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Call:
         body: Any = None,
         headers: Mapping[bytes, bytes] | None = None,
         raw: bytes = b"",
+        chunks: AsyncIterator[bytes] | None = None,
     ) -> None:
         self.event = event
         self.params: Mapping[str, str] = params or {}
@@ -39,6 +40,8 @@ class Call:
         self.headers: Mapping[bytes, bytes] = headers or {}
         """Lower-case names; of a repeated header the last."""
         self.raw = raw
+        self.chunks = chunks
+        """The body as it comes, where the route `reads`; raises Malformed when the client leaves early."""
 
     @property
     def user_id(self) -> str:
@@ -84,5 +87,9 @@ class Route(msgspec.Struct, frozen=True):
     """False asks for the admin token outside development."""
     heeds: bool = False
     """Whether its work is cancelled when the client leaves. A stream always is."""
+    reads: Mapping[str, Any] | None = None
+    """Media types, each with its type or JSON schema, of a body that the handler reads from `Call.chunks`.
+
+    It is of any size: the handler sets the limit. Such a route does not heed a client that leaves."""
     problem: Callable[[Problem, str], bytes] | None = None
     """Writes a problem, with the request's id, as JSON of this address's own shape; None: problem+json."""

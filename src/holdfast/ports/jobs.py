@@ -10,8 +10,6 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from holdfast.kernel.errors import Unavailable
-
 T = TypeVar("T")
 
 
@@ -197,37 +195,3 @@ class Jobs(Protocol):
     def every(self, schedule: str, cron: str, name: str, payload: Any, *, zone: str = "UTC") -> None:
         """Enqueue `name` whenever `cron` (five fields) says, once over all processes. Before the start."""
         ...
-
-
-class NoJobsHere(Unavailable):
-    """There is no room for jobs here."""
-
-    code = "no-jobs"
-
-
-class NoJobs:
-    """A Jobs that takes no work and says so when it is given some."""
-
-    def declare(self, spec: JobSpec) -> None:
-        pass
-
-    async def enqueue(self, name: str, payload: Any, how: Enqueue = AS_DECLARED) -> Enqueued:
-        raise _nobody()
-
-    async def find(self, job_id: str) -> JobView | None:
-        return None
-
-    async def cancel(self, job_id: str, reason: str = "") -> bool:
-        return False
-
-    async def events(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
-        for problem in (_nobody(),):
-            raise problem
-        yield JobEvent(0, "", 0)
-
-    def every(self, schedule: str, cron: str, name: str, payload: Any, *, zone: str = "UTC") -> None:
-        pass
-
-
-def _nobody() -> NoJobsHere:
-    return NoJobsHere("nothing works jobs off here", hint="leave the room `jobs` in the setting `rooms`")

@@ -86,6 +86,15 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A stand-in: every provider failed, or it is older than it should be."""
 
 
+class Embedded(msgspec.Struct, frozen=True):
+    """One vector a text, in their order and all of one length; who made them and what that took."""
+
+    vectors: Sequence[Sequence[float]]
+    model: str = ""
+    """As the provider names it. Vectors of two models do not compare."""
+    usage: Usage = Usage()
+
+
 class Piece(msgspec.Struct, frozen=True):
     """A part of an answer on its way: more text, or at last the whole reply."""
 
@@ -132,8 +141,8 @@ class Model(Protocol):
         """
         ...
 
-    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> list[list[float]]:
-        """One vector a text, all of one length."""
+    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> Embedded:
+        """One vector a text. Raises ModelFailed when they are not all numbers, or not all of one length."""
         ...
 
 
@@ -152,5 +161,5 @@ class NoModel:
             raise problem
         yield Piece()
 
-    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> Embedded:
         raise _nobody()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from holdfast.ports.model import Citation, ModelFailed, Piece, Reply, Usage
+from holdfast.ports.model import Citation, Embedded, ModelFailed, Piece, Reply, Usage
 
 
 class Echo:
@@ -28,7 +28,7 @@ class Echo:
         yield Piece(reply=Reply(text=text + " ", model="echo", generated_by="echo", usage=Usage(3, 5, 0.1)))
 
     async def embed(self, texts, *, model="", tenant=""):
-        return [[0.0] for _ in texts]
+        return Embedded([[0.0] for _ in texts])
 
 
 class Quoting(Echo):

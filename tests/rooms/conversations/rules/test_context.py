@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.kernel.errors import BadInput
+from holdfast.kernel.text.graphemes import size
 from holdfast.rooms.conversations.rules.context import Line, Recalled, compose, window_lines
 from holdfast.rooms.conversations.rules.events import Place, event, id_at, id_of_end, place_of
-from holdfast.rooms.conversations.rules.graphemes import size
 from holdfast.rooms.conversations.rules.personas import BUILT_IN, Persona, chosen
 from holdfast.rooms.conversations.rules.problems import UnknownPersona
 from holdfast.rooms.conversations.rules.state import Exchange, State, catch_up

@@ -2,7 +2,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.rooms.conversations.rules.graphemes import is_boundary
+from holdfast.kernel.text.graphemes import is_boundary
 from holdfast.rooms.conversations.rules.state import WINDOW, Exchange, State, catch_up, fit, take_in
 from holdfast.rooms.conversations.rules.turns import Message, exchanges, message_id, seq_of
 from holdfast.rooms.conversations.store.packed import packed_size

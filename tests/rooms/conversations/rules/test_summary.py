@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.conversations.rules.graphemes import size
+from holdfast.kernel.text.graphemes import size
 from holdfast.rooms.conversations.rules.sentences import is_chatter, is_korean, sentences, weight
 from holdfast.rooms.conversations.rules.summary import alike, fold, gist, within, written
 

@@ -107,7 +107,9 @@ async def test_citations_of_the_extractive_model_can_be_verified():
 
 async def test_vectors_come_in_the_order_of_their_texts():
     model, world = deployed("unused")
-    assert await model.embed(["서울"], tenant="갑") == [[1.0, 0.0]]
+    embedded = await model.embed(["서울"], tenant="갑")
+    assert (embedded.vectors, embedded.model) == ([[1.0, 0.0]], world.rows[0].upstream_model)
+    assert embedded.usage.input_tokens == world.rows[0].tokens_in > 0
     assert world.rows[0].purpose == "embedding"
     with pytest.raises(ModelFailed):
         await model.embed(["서울", "부산"])

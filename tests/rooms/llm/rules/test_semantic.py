@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.llm.rules.extract.words import folded
+from holdfast.kernel.text.words import folded
 from holdfast.rooms.llm.rules.semantic import THRESHOLD, disagreement, facts, scope_and_question
 from holdfast.rooms.llm.rules.vectors import cosine, vector
 

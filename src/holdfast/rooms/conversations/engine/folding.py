@@ -17,9 +17,9 @@ from holdfast.kernel.errors import Problem
 from holdfast.kernel.guard.expiry import Expiry
 from holdfast.kernel.guard.timeouts import phase
 from holdfast.kernel.tasks import Supervisor
+from holdfast.kernel.text.graphemes import shorten
 from holdfast.ports.model import Ask, Model, NoModel, Turn
 from holdfast.rooms.conversations.engine.figures import Figures
-from holdfast.rooms.conversations.rules.graphemes import shorten
 from holdfast.rooms.conversations.rules.sentences import is_korean
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import (

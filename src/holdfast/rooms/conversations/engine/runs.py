@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 
-from holdfast.rooms.conversations.rules.graphemes import size
+from holdfast.kernel.text.graphemes import size
 from holdfast.rooms.conversations.rules.turns import Message
 
 Poke = Callable[[], None]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from holdfast.rooms.conversations.rules.graphemes import shorten, size
+from holdfast.kernel.text.graphemes import shorten, size
 from holdfast.rooms.conversations.rules.state import WINDOW, Exchange, State
 from holdfast.rooms.conversations.rules.turns import DONE, message_id
 

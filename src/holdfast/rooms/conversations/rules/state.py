@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from holdfast.kernel.text.graphemes import shorten
 from holdfast.rooms.conversations.rules import summary as summaries
-from holdfast.rooms.conversations.rules.graphemes import shorten
 from holdfast.rooms.conversations.rules.understanding import Entity, entities, intent, merged
 
 WINDOW = 5

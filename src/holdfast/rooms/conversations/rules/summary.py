@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from holdfast.rooms.conversations.rules.graphemes import shorten, size
+from holdfast.kernel.text.graphemes import shorten, size
 from holdfast.rooms.conversations.rules.sentences import is_chatter, sentences, squeezed, weight
 from holdfast.rooms.conversations.rules.terms import terms
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from holdfast.rooms.conversations.rules.graphemes import shorten
+from holdfast.kernel.text.graphemes import shorten
 from holdfast.rooms.conversations.rules.terms import is_empty_word, stem
 
 MAX_ENTITIES = 12

@@ -1,10 +1,12 @@
 """The port `Model` over the client: what other rooms of the service ask, in their own words."""
 
 from collections.abc import AsyncGenerator, Sequence
+from math import isfinite
+from typing import Any
 
 from holdfast.kernel.context import current_event
 from holdfast.kernel.errors import Problem
-from holdfast.ports.model import Ask, Citation, ModelFailed, Piece, Reply, Usage
+from holdfast.ports.model import Ask, Citation, Embedded, ModelFailed, Piece, Reply, Usage
 from holdfast.rooms.llm.engine.client import CHAT, VECTORS, LlmClient
 from holdfast.rooms.llm.rules.asking import Answered, Body, Request, text_of
 from holdfast.rooms.llm.rules.assembly import Assembly
@@ -35,7 +37,7 @@ class ClientModel:
         answered.body = whole.answer()
         yield Piece(reply=_reply(answered))
 
-    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], *, model: str = "", tenant: str = "") -> Embedded:
         body: Body = {"input": list(texts)}
         public = self._client.model_of(model)
         payer = Payer(tenant=tenant, model=public)
@@ -44,7 +46,10 @@ class ClientModel:
         rows = sorted(answered.body["data"], key=lambda row: int(row.get("index", 0)))
         if len(rows) != len(texts):
             raise ModelFailed(f"{len(rows)} vectors for {len(texts)} texts", hint="ask again")
-        return [row["embedding"] for row in rows]
+        vectors = [_numbers(row.get("embedding")) for row in rows]
+        if len({len(vector) for vector in vectors}) > 1:
+            raise ModelFailed("the vectors are not all of one length", hint="ask again, or another model")
+        return Embedded(vectors, str(answered.body.get("model") or answered.model), _usage(answered))
 
     def _request(self, ask: Ask) -> Request:
         body: Body = {
@@ -81,6 +86,26 @@ def _text_in(chunk: Body) -> str:
     return ""
 
 
+def _numbers(vector: Any) -> list[float]:
+    """The vector, if it is one: a NaN or an infinity spoils every comparison that it is ever part of."""
+    if not isinstance(vector, list) or not vector:
+        raise ModelFailed("the model gave no vector", hint="ask again, or another model")
+    if not all(isinstance(number, int | float) and isfinite(number) for number in vector):
+        raise ModelFailed(
+            "the model gave a vector with something else than numbers", hint="ask another model"
+        )
+    return vector
+
+
+def _usage(answered: Answered) -> Usage:
+    return Usage(
+        input_tokens=answered.input_tokens,
+        output_tokens=answered.output_tokens,
+        cost=answered.cost / 1e9,
+        estimated=answered.estimated,
+    )
+
+
 def _reply(answered: Answered) -> Reply:
     body = answered.body
     choice = (body.get("choices") or [{}])[0]
@@ -94,12 +119,7 @@ def _reply(answered: Answered) -> Reply:
         provider=answered.provider,
         generated_by=str(body.get("generated_by") or body.get("model") or answered.model),
         finish_reason=str(choice.get("finish_reason") or "stop"),
-        usage=Usage(
-            input_tokens=answered.input_tokens,
-            output_tokens=answered.output_tokens,
-            cost=answered.cost / 1e9,
-            estimated=answered.estimated,
-        ),
+        usage=_usage(answered),
         citations=tuple(
             Citation(str(each["passage"]), int(each["start"]), int(each["end"]), str(each["quote"]))
             for each in message.get("citations") or ()

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.rooms.llm.rules.extract.words import TOKEN, bare, folded
+from holdfast.kernel.text.words import TOKEN, bare, folded
 from holdfast.rooms.llm.rules.keys import request_key
 from holdfast.rooms.llm.rules.polarity import (
     ASKING,

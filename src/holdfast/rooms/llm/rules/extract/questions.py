@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from holdfast.rooms.llm.rules.extract.words import STOP, STOP_KOREAN, TOKEN, bare, folded, terms
+from holdfast.kernel.text.words import STOP, STOP_KOREAN, TOKEN, bare, folded, terms
 
 MAX_TOKENS = 200
 MAX_CHARS = 2_000

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from holdfast.kernel.text.sentences import spans
 from holdfast.rooms.llm.rules.extract.phrases import unquotable
 from holdfast.rooms.llm.rules.extract.scoring import Source
-from holdfast.rooms.llm.rules.extract.sentences import spans
 
 LONG_QUESTION = 160
 """Characters above which a user message is looked through for a context and a question apart."""

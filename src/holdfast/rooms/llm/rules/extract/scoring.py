@@ -15,10 +15,10 @@ from collections.abc import Container, Iterator, Sequence
 
 import msgspec
 
+from holdfast.kernel.text.sentences import spans
+from holdfast.kernel.text.words import terms, weight_of
 from holdfast.rooms.llm.rules.extract.phrases import unquotable
 from holdfast.rooms.llm.rules.extract.questions import Question
-from holdfast.rooms.llm.rules.extract.sentences import spans
-from holdfast.rooms.llm.rules.extract.words import terms, weight_of
 
 SATURATION = 1.2
 LENGTH = 0.3

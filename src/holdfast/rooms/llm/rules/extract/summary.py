@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heapreplace
 
+from holdfast.kernel.text.sentences import spans
+from holdfast.kernel.text.words import terms
 from holdfast.rooms.llm.rules.extract.phrases import OURS
 from holdfast.rooms.llm.rules.extract.scoring import STEP, Found, Source
-from holdfast.rooms.llm.rules.extract.sentences import spans
-from holdfast.rooms.llm.rules.extract.words import terms
 
 MOST = 5
 """Sentences of a summary, at most; a shorter text gets about the root of its number."""

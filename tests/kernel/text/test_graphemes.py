@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.conversations.rules.graphemes import cut, is_boundary, shorten, size
+from holdfast.kernel.text.graphemes import cut, is_boundary, shorten, size
 
 FAMILY = "👩‍👩‍👧‍👦"
 JAMO = "\u1112\u1161\u11ab"  # 한 in conjoining jamo

@@ -1,8 +1,8 @@
 """Cutting text by bytes without breaking what a reader sees as one character.
 
-Follows the boundaries of Unicode Annex 29 as far as chats need them: combining marks, variation selectors,
-emoji with modifiers and joiners, flags, Hangul jamo, conjuncts after a virama, CR LF. Prepended marks
-(a handful of Arabic and Brahmic signs) are not looked at.
+Follows the boundaries of Unicode Annex 29 as far as chats and documents need them: combining marks,
+variation selectors, emoji with modifiers and joiners, flags, Hangul jamo, conjuncts after a virama, CR LF.
+Prepended marks (a handful of Arabic and Brahmic signs) are not looked at.
 """
 
 import unicodedata

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.llm.rules.extract.words import bare, folded, stem, terms, weight_of
+from holdfast.kernel.text.words import bare, folded, stem, terms, weight_of
 
 
 @pytest.mark.parametrize(

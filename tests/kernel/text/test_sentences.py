@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.llm.rules.extract.sentences import MAX_SENTENCE, sentences
+from holdfast.kernel.text.sentences import MAX_SENTENCE, sentences
 
 
 def split(text):

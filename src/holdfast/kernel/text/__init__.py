@@ -1,0 +1,1 @@
+"""What text is made of: characters as a reader sees them, sentences, terms to compare texts by."""

@@ -1,0 +1,1 @@
+"""What carries the decisions of the knowledge room out."""

@@ -1,0 +1,1 @@
+"""Documents to plain text, in a process of its own: `python -m holdfast.rooms.knowledge.parsing`."""
