@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.brokers import ADVICE, brokers
 from tests.servers import PostgresServer, running
 from tests.shared_fixtures import own_redis as own_redis
 from tests.shared_fixtures import own_redis_cluster as own_redis_cluster
@@ -25,6 +26,11 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 _numbers = count()
+
+
+def pytest_report_header() -> str:
+    """Say what this machine cannot test, before the dots."""
+    return "" if "rabbitmq" in brokers() else f"RabbitMQ is not tested, there is none here: {ADVICE}"
 
 
 @pytest.fixture(scope="session")

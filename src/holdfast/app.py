@@ -68,10 +68,11 @@ class Holdfast:
         config: str | Path | None = None,
         clock: Clock | None = None,
         demo: bool = False,
+        process: str = "",
         **settings: Any,
     ) -> None:
         self.settings = read_settings(file=settings_file(config), env=os.environ, overrides=settings)
-        self.ground = compose(self.settings, clock)
+        self.ground = compose(self.settings, clock, process)
         self.ground.about, self.ground.status = self.about, self.status
         self.ground.demo = demo
         self._below: Any = app

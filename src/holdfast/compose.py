@@ -39,7 +39,8 @@ ROOMS = (
 )
 """In the order they start; they stop in reverse, so that telemetry sees everyone else's end."""
 PROCESS_ENV = "HOLDFAST_PROCESS"
-"""How our commands tell a process what it is: `server`, where nothing is said, `worker` or `celery`."""
+"""How our commands tell a process what it is: `server`, where nothing is said, `worker`, `celery`
+or `verb`."""
 
 
 # -- one function a room: which port it implements and what it is given --------------------------
@@ -164,6 +165,7 @@ def _jobs(ground: Ground) -> Room:
         supervisor=ground.supervisor,
         kind=ground.jobs_kind,
         durable=os.environ.get("USE_DURABLE_WORKER", ""),
+        url=ground.root.url or "",
     )
     ground.jobs = room.engine
     return room
@@ -312,10 +314,13 @@ def read_settings(
     return load_settings(all_sections(), file=file, env=env, overrides=overrides)
 
 
-def compose(settings: Settings, clock: Clock | None = None) -> Ground:
-    """Build every room that is wanted and can run; nothing is started yet."""
+def compose(settings: Settings, clock: Clock | None = None, process: str = "") -> Ground:
+    """Build every room that is wanted and can run; nothing is started yet.
+
+    `process` is what PROCESS_ENV else says.
+    """
     ground = Ground(settings, clock or SystemClock())
-    ground.jobs_kind = os.environ.get(PROCESS_ENV) or ground.jobs_kind
+    ground.jobs_kind = process or os.environ.get(PROCESS_ENV) or ground.jobs_kind
     ground.seed = partial(seed_demo, ground)
     wanted = ground.root.rooms
     unknown = sorted(set(wanted) - set(ROOMS))

@@ -20,6 +20,7 @@ RESERVED_ENV = frozenset(
     {
         "HOLDFAST_DATA",  # where benchmarks find data sets
         "HOLDFAST_CONFIG",  # which file holds the settings
+        "HOLDFAST_APP",  # whose jobs a worker of Celery runs
         "HOLDFAST_SERVE_TARGET",  # what the parent of several workers tells them
         "HOLDFAST_SERVE_DEMO",
         "HOLDFAST_PROCESS",  # what a process is to the jobs room; set by our commands

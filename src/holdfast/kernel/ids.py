@@ -19,6 +19,7 @@ class IdSource:
 
     def __init__(self, seed: int | None = None) -> None:
         self._random = random.Random(seed if seed is not None else os.urandom(32))  # noqa: S311 - ids, not secrets
+        self._risen = 0
         self.bits: Callable[[int], int] = self._random.getrandbits
         """That many random bits, for whoever makes ids too often to pay for a call."""
         if seed is None:
@@ -38,5 +39,17 @@ class IdSource:
 
     def sortable(self, wall_s: float) -> str:
         """26 characters that sort by time: 48 bits of milliseconds, 80 random bits (the ULID layout)."""
+        return _spelled((int(wall_s * 1000) & (1 << 48) - 1) << 80 | self.bits(80))
+
+    def rising(self, wall_s: float) -> str:
+        """As `sortable`, and always behind the one before it of this source: what came first stays first."""
         number = (int(wall_s * 1000) & (1 << 48) - 1) << 80 | self.bits(80)
-        return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+        if number >> 80 <= self._risen >> 80:
+            # The same millisecond, or a clock that stepped back. The step leaves room for other processes.
+            number = self._risen + 1 + self.bits(40)
+        self._risen = number
+        return _spelled(number)
+
+
+def _spelled(number: int) -> str:
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

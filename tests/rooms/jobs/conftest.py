@@ -16,6 +16,18 @@ async def ledger(request, tmp_path):
         url = f"sqlite:///{tmp_path}/jobs.db"
     else:
         url = request.getfixturevalue("postgres_database")
+    async for database in _opened(url, tmp_path):
+        yield database
+
+
+@pytest.fixture
+async def sqlite_ledger(tmp_path):
+    """For what does not depend on the database."""
+    async for database in _opened(f"sqlite:///{tmp_path}/jobs.db", tmp_path):
+        yield database
+
+
+async def _opened(url, tmp_path):
     database = open_sql(url, tmp_path, SystemClock(), Config(synchronous="full"))
     await database.start()
     await migrate(database, {"jobs": tables.MIGRATIONS}, SystemClock().wall)

@@ -3,16 +3,14 @@
 import itertools
 
 from holdfast.kernel.clock import ManualClock
+from holdfast.kernel.ids import IdSource
 from holdfast.ports.jobs import JobSpec
-from holdfast.rooms.jobs.engine.catalogue import Catalogue
-from holdfast.rooms.jobs.engine.decisions import Decisions
+from holdfast.ports.services import NoMeter
+from holdfast.rooms.jobs.engine.figures import Figures
+from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.rules import states
-from holdfast.rooms.jobs.rules.kinds import Kinds
-from holdfast.rooms.jobs.store.history import History
-from holdfast.rooms.jobs.store.reading import Reading
+from holdfast.rooms.jobs.rules.settings import Config
 from holdfast.rooms.jobs.store.rows import Ended, NewJob, Progress
-from holdfast.rooms.jobs.store.store import Store
-from holdfast.rooms.jobs.store.upkeep import Upkeep
 
 _numbers = itertools.count()
 
@@ -25,21 +23,19 @@ class Lives:
 
     def __init__(self, ledger) -> None:
         self.clock = ManualClock()
-        self.store = Store(ledger)
-        self.upkeep = Upkeep(ledger)
-        self.reading = Reading(ledger)
-        self.history = History(ledger)
-        self.catalogue = Catalogue(Kinds())
-        self.catalogue.declare(JobSpec(name="count", run=count, payload=dict[str, int], attempts=5))
         self.rung: list[str] = []
-        self.decisions = Decisions(
-            store=self.store,
-            reading=self.reading,
-            history=self.history,
-            catalogue=self.catalogue,
+        self.jobs = JobsEngine(
+            Config(),
+            sql=ledger,
             clock=self.clock,
+            ids=IdSource(7),
+            figures=Figures(NoMeter()),
             ring=self.rung.append,
         )
+        self.jobs.declare(JobSpec(name="count", run=count, payload=dict[str, int], attempts=5))
+        self.store, self.upkeep = self.jobs.store, self.jobs.upkeep
+        self.reading, self.history = self.jobs.reading, self.jobs.history
+        self.decisions = self.jobs.decisions
         self._claimed = {}
 
     @property

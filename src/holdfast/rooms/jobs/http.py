@@ -10,14 +10,14 @@ from holdfast.kernel.errors import Unavailable
 from holdfast.kernel.route import Answer, Call, Route
 from holdfast.ports.jobs import JobView
 from holdfast.rooms.jobs.engine.admin import Admin, EngineView, QueueView
-from holdfast.rooms.jobs.engine.decisions import Decisions, Many
+from holdfast.rooms.jobs.engine.decisions import Many
+from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.stream import StreamFigures, event_stream
 from holdfast.rooms.jobs.engine.views import Listing, Whole, WorkerView, listing, view_of
-from holdfast.rooms.jobs.engine.watching import Watching
 from holdfast.rooms.jobs.rules.access import may_see
 from holdfast.rooms.jobs.rules.asks import (
     AdminQuery,
-    CancelBody,
+    CancelQuery,
     DeadFilter,
     DiscardAllBody,
     DiscardBody,
@@ -31,8 +31,7 @@ from holdfast.rooms.jobs.rules.asks import (
 from holdfast.rooms.jobs.rules.lines import MEDIA_TYPE, seq_of
 from holdfast.rooms.jobs.rules.problems import AlreadyEnded, NoUser, unknown_job
 from holdfast.rooms.jobs.rules.states import CANCELLED, FAILED
-from holdfast.rooms.jobs.store.history import History
-from holdfast.rooms.jobs.store.reading import Filters, Reading, Stored
+from holdfast.rooms.jobs.store.reading import Filters, Stored
 from holdfast.rooms.jobs.store.rows import Schedule
 
 PATH = "/api/v1/jobs"
@@ -68,21 +67,11 @@ class Begun(msgspec.Struct, frozen=True):
 class Served:
     """What the addresses ask."""
 
-    def __init__(
-        self,
-        *,
-        reading: Reading,
-        history: History,
-        watching: Watching,
-        decisions: Decisions,
-        admin: Admin,
-        figures: StreamFigures,
-        heartbeat_s: float,
-    ) -> None:
-        self.reading = reading
-        self.history = history
-        self.watching = watching
-        self.decisions = decisions
+    def __init__(self, jobs: JobsEngine, admin: Admin, figures: StreamFigures, heartbeat_s: float) -> None:
+        self.reading = jobs.reading
+        self.history = jobs.history
+        self.watching = jobs.watching
+        self.decisions = jobs.decisions
         self.admin = admin
         self.figures = figures
         self.heartbeat_s = heartbeat_s
@@ -115,9 +104,9 @@ class JobsHttp:
 
     async def cancel(self, call: Call) -> Answer:
         """Asks it to stop; what has been cancelled already is no error, what has ended otherwise is."""
-        served, body = self._ready(), call.body or CancelBody()
+        served, query = self._ready(), call.query or CancelQuery()
         row = await self._own(call)
-        if not await served.decisions.cancel(row.id, body.reason):
+        if not await served.decisions.cancel(row.id, query.reason):
             row = await self._own(call)
             if row.state != CANCELLED:
                 raise AlreadyEnded(f"it is {row.state}", hint="there is nothing to stop any more")
@@ -159,11 +148,10 @@ class JobsHttp:
         return _private(await self._ready().admin.show(call.params["id"]))
 
     async def replay(self, call: Call) -> Answer:
-        payload = msgspec.UNSET if call.body is None else call.body.payload
-        return _private(await self._ready().decisions.replay(call.params["id"], payload), 202)
+        return _private(await self._ready().decisions.replay(call.params["id"], call.body.payload), 202)
 
     async def replay_all(self, call: Call) -> Answer:
-        body = call.body or ReplayAllBody()
+        body = call.body
         return _private(await self._ready().decisions.replay_all(_filters(body), body.rate, body.limit), 202)
 
     async def discard(self, call: Call) -> Answer:
@@ -174,9 +162,9 @@ class JobsHttp:
         return _private(await self._ready().decisions.discard_all(_filters(body), body.reason, body.limit))
 
     async def cancel_any(self, call: Call) -> Answer:
-        served, body = self._ready(), call.body or CancelBody()
+        served, query = self._ready(), call.query or CancelQuery()
         job_id = call.params["id"]
-        asked = await served.decisions.cancel(job_id, body.reason)
+        asked = await served.decisions.cancel(job_id, query.reason)
         found = (await served.admin.show(job_id)).job
         if not asked and found.state != CANCELLED:
             raise AlreadyEnded(f"it is {found.state}", hint="there is nothing to stop any more")
@@ -278,7 +266,7 @@ def _public(http: JobsHttp) -> Sequence[Route]:
             f"{one}/cancel",
             http.cancel,
             "Ask a job to stop",
-            body=CancelBody,
+            query=CancelQuery,
             answer=JobView,
             status=202,
         ),
@@ -341,7 +329,7 @@ def _dead(http: JobsHttp) -> Sequence[Route]:
             "/one/{id}/cancel",
             http.cancel_any,
             "Ask anybody's job to stop",
-            body=CancelBody,
+            query=CancelQuery,
             answer=JobView,
             status=202,
         ),

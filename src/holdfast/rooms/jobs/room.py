@@ -2,33 +2,39 @@
 
 import random
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.ids import IdSource
-from holdfast.kernel.room import Check, Migration, Room, Verb
+from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
 from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import EventLog, Meter
 from holdfast.rooms.jobs.engine.admin import Admin
-from holdfast.rooms.jobs.engine.checking import Checking
-from holdfast.rooms.jobs.engine.crew import SERVER, Crew
+from holdfast.rooms.jobs.engine.crew import SERVER, VERB, Crew
+from holdfast.rooms.jobs.engine.dead_letters import DeadLetters
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.pulse import Database, Signals
 from holdfast.rooms.jobs.engine.stream import StreamFigures
 from holdfast.rooms.jobs.engine.verbs import Verbs
 from holdfast.rooms.jobs.http import JobsHttp, Served, routes
+from holdfast.rooms.jobs.rules.brokers import broker_of
+from holdfast.rooms.jobs.rules.engines import CELERY
 from holdfast.rooms.jobs.rules.settings import Config as Config
 from holdfast.rooms.jobs.store import tables
+
+if TYPE_CHECKING:
+    from holdfast.rooms.jobs.celery.side import CelerySide
 
 
 class JobsRoom(Room):
     """Keeps jobs in a ledger of its own and works them off.
 
-    `sql` is the ledger, started and stopped with the ground; `open_database` and `open_signals` give further
-    connections to it, each for one event loop.
+    `sql` is the ledger, started and stopped with the ground; the openers give further connections to it.
     """
 
     name: ClassVar[str] = "jobs"
@@ -50,8 +56,8 @@ class JobsRoom(Room):
         kind: str = SERVER,
         durable: str = "",
         rng: random.Random | None = None,
+        url: str = "",
     ) -> None:
-        self.config = config
         figures = Figures(meter)
         self.engine = engine = JobsEngine(config, sql=sql, clock=clock, ids=ids, figures=figures)
         self.crew = Crew(
@@ -68,6 +74,11 @@ class JobsRoom(Room):
             draw=(rng or random.Random()).random,  # noqa: S311 - it spreads load, it guards nothing
             durable=durable,
         )
+        self.celery: CelerySide | None = None
+        if broker := _broker(config, url):
+            from holdfast.rooms.jobs.celery import side
+
+            self.celery = side.CelerySide(broker, engine, self.crew, clock=clock, meter=meter)
         self.admin = Admin(
             config,
             upkeep=engine.upkeep,
@@ -75,20 +86,12 @@ class JobsRoom(Room):
             clock=clock,
             ring=self.crew.ring,
             run_now=engine.run_now,
-            durable=durable or None,
+            durable=durable,
+            has_broker=self.celery is not None,
         )
-        self._checking = Checking(engine.history, engine.upkeep, clock, config.dead_alert, config.patience_s)
-        self._served = Served(
-            reading=engine.reading,
-            history=engine.history,
-            watching=engine.watching,
-            decisions=engine.decisions,
-            admin=self.admin,
-            figures=StreamFigures(meter),
-            heartbeat_s=config.heartbeat_s,
-        )
-        self._http = JobsHttp(lambda: self._served if self._running else None)
-        self._verbs = Verbs(lambda: engine.reading, lambda: engine.decisions, lambda: self.admin)
+        self._served = Served(engine, self.admin, StreamFigures(meter), config.heartbeat_s)
+        self._dead_letters = DeadLetters(engine.history, clock, config.dead_alert)
+        self._sql = sql
         self._running = False
 
     async def start(self) -> None:
@@ -98,6 +101,8 @@ class JobsRoom(Room):
         self.engine.start()
         try:
             await self.crew.start()
+            if self.celery is not None:
+                await self.celery.start()
         except BaseException:
             await self.stop()
             raise
@@ -105,14 +110,37 @@ class JobsRoom(Room):
     async def stop(self) -> None:
         if self._running:
             self._running = False
+            if self.celery is not None:
+                await self.celery.stop()
             await self.crew.stop()
             await self.engine.stop()
 
     def routes(self) -> Sequence[Route]:
-        return routes(self._http)
-
-    def checks(self) -> Sequence[Check]:
-        return self._checking.all()
+        return routes(JobsHttp(lambda: self._served if self._running else None))
 
     def verbs(self) -> Sequence[Verb]:
-        return self._verbs.all()
+        return Verbs(self.engine, self.admin).all()
+
+    def checks(self) -> Sequence[Check]:
+        found = [Check("jobs", self._state), self._dead_letters.check()]
+        return [*found, Check("jobs broker", self.celery.state)] if self.celery is not None else found
+
+    async def _state(self) -> Finding:
+        """Degraded where nobody works a queue off; down without the ledger."""
+        if not self._running:
+            return Finding("down", "not started")
+        await self._sql.ping()
+        alive, facts = self.crew.state()
+        if not alive and self.crew.kind != VERB:  # a command has not looked who is alive
+            return Finding("degraded", "no worker is alive: jobs are kept, and none is begun", facts)
+        return Finding(facts=facts)
+
+
+def _broker(config: Config, url: str) -> str:
+    """The broker's URL, where there is one to speak to or the engine needs one; raises Misconfigured."""
+    given = config.broker_url.reveal()
+    if not given and config.engine != CELERY:
+        return ""
+    if find_spec("celery") is None:
+        raise Misconfigured("the engine celery needs Celery", hint="pip install 'holdfast[celery]'")
+    return broker_of(given, url)

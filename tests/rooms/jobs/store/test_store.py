@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from holdfast.kernel.errors import Conflict
+from holdfast.rooms.jobs.store.history import History
 from holdfast.rooms.jobs.store.reading import Filters, Reading
 from holdfast.rooms.jobs.store.rows import Ended, NewJob, Progress, Schedule, Worker
 from holdfast.rooms.jobs.store.store import Store
@@ -61,6 +62,16 @@ def upkeep(ledger):
 @pytest.fixture
 def reading(ledger):
     return Reading(ledger)
+
+
+@pytest.fixture
+def history(ledger):
+    return History(ledger)
+
+
+async def again(history, job_id, more, **how):
+    seen = await history.follow(job_id)
+    return await history.replay(job_id, seen, more=more, now_ms=NOW, at_ms=NOW, **how)
 
 
 async def claim(store, most=10, worker="w1", lane="100", queue="bulk"):
@@ -180,7 +191,7 @@ async def test_what_is_due_is_promoted_and_what_waits_for_others_never(store):
     assert await store.next_due_ms() is None
 
 
-async def test_a_unique_key_is_held_while_the_job_is_open(store):
+async def test_a_unique_key_is_held_while_the_job_is_open(store, history):
     first, second = new(unique_key="doc:7"), new(unique_key="doc:7")
     assert await store.add(first)
     assert not await store.add(second)
@@ -191,7 +202,7 @@ async def test_a_unique_key_is_held_while_the_job_is_open(store):
     assert await store.holder("doc:7", None) is None
     assert await store.add(second)
     with pytest.raises(Conflict):
-        await store.replay(first.id, 5, NOW)
+        await again(history, first.id, 5)
 
 
 async def test_a_repeat_key_is_held_after_the_end_until_it_is_dropped(store):
@@ -256,7 +267,7 @@ async def test_cancel_says_what_it_found(store, reading):
     assert (row.state, row.ending, row.run_at_ms) == ("available", "cancelled", NOW)
 
 
-async def test_a_dead_letter_is_tried_again_edited_or_discarded(store, upkeep, reading):
+async def test_a_dead_letter_is_tried_again_edited_or_discarded(store, upkeep, reading, history):
     await store.add_all([new(), new()])
     one, two = await claim(store)
     ends = [ended(each, "failed", error_kind="quota", error="쿼터", traceback="...") for each in (one, two)]
@@ -266,7 +277,7 @@ async def test_a_dead_letter_is_tried_again_edited_or_discarded(store, upkeep, r
         two.id,
         one.id,
     ]
-    assert await store.replay(one.id, 3, NOW, payload='{"a":1}') == "bulk"
+    assert await again(history, one.id, 3, edited=('{"a":1}', 1)) == "bulk"
     row = await reading.one(one.id)
     assert (row.state, row.payload, row.max_attempts, row.ended_ms, row.error) == (
         "available",
@@ -275,8 +286,9 @@ async def test_a_dead_letter_is_tried_again_edited_or_discarded(store, upkeep, r
         None,
         "",
     )
-    assert await store.discard(two.id, "old")
-    assert not await store.discard(two.id, "old")
+    seen = await history.follow(two.id)
+    assert await history.discard(two.id, seen, "old", NOW)
+    assert not await history.discard(two.id, seen, "old", NOW)
     assert await upkeep.dead() == 0
 
 

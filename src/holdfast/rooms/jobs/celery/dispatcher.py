@@ -19,7 +19,6 @@ from holdfast.rooms.jobs.engine.claiming import Line, pace
 from holdfast.rooms.jobs.rules import fairness, publishing
 from holdfast.rooms.jobs.rules.publishing import Told
 from holdfast.rooms.jobs.rules.settings import Queue
-from holdfast.rooms.jobs.store.store import Store
 from holdfast.rooms.jobs.store.telling import Telling
 from holdfast.rooms.jobs.store.upkeep import Upkeep
 
@@ -44,7 +43,6 @@ class Dispatcher:
         broker: Broker,
         *,
         telling: Telling,
-        store: Store,
         upkeep: Upkeep,
         presence: Presence,
         clock: Clock,
@@ -56,7 +54,6 @@ class Dispatcher:
     ) -> None:
         self._broker = broker
         self._telling = telling
-        self._store = store
         self._upkeep = upkeep
         self._presence = presence
         self._clock = clock
@@ -81,6 +78,11 @@ class Dispatcher:
         """Whether the broker did not answer when it was last asked."""
         return self._away
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that tells."""
+        return self._holds
+
     def wake(self, topic: str = "") -> None:
         """Something may be ready in that queue, or in any."""
         for line in self._lines.values():
@@ -97,8 +99,11 @@ class Dispatcher:
                 if self._is_on() and await self._leads():
                     wait_s = await self.turn()
                     pause_s = 0.5
-            except Problem as problem:
-                logger.warning("jobs are not told of for now: %s", problem.line())
+            except Exception as error:
+                if isinstance(error, Problem):
+                    logger.warning("jobs are not told of for now: %s", error.line())
+                else:
+                    logger.exception("a turn of the dispatcher failed; it goes on")
                 await asyncio.sleep(pause_s)  # whatever is enqueued meanwhile: it would not get through
                 wait_s, pause_s = 0.0, min(2 * pause_s, _LONGEST_PAUSE_S)
             with suppress(TimeoutError):
@@ -122,12 +127,11 @@ class Dispatcher:
         now = self._clock.monotonic()
         if now - self._adopted_at >= ADOPT_S:
             self._adopted_at = now
-            await self._telling.use_broker(True)
+            await self._telling.adopt()
         if now - self._stirred_at >= self._poll_s:
             self._stirred_at = now
             for line in self._lines.values():
                 line.stirred = True
-        await self._store.promote(self._now_ms())
         await self._refresh()
         outstanding = await self._telling.outstanding()
         rest_s = self._poll_s
@@ -137,9 +141,6 @@ class Dispatcher:
         if now - self._looked_at >= LOOK_S:
             self._looked_at = now
             await self._compare(outstanding)
-        due_ms = await self._store.next_due_ms()
-        if due_ms is not None:
-            rest_s = min(rest_s, max(0.0, (due_ms - self._now_ms()) / 1000))
         return rest_s
 
     async def _refresh(self) -> None:

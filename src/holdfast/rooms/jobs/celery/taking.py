@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -36,11 +36,13 @@ class Took(msgspec.Struct, frozen=True):
 class Taker:
     """Gives the jobs of messages to a worker that claims nothing by itself. In the worker's loop."""
 
-    def __init__(self, worker: Worker, store: Store, clock: Clock, grace_s: float) -> None:
+    def __init__(
+        self, worker: Worker, store: Store, clock: Clock, stop: Callable[[], Awaitable[None]]
+    ) -> None:
         self._worker = worker
         self._store = store
         self._clock = clock
-        self._grace_s = grace_s
+        self._stop = stop
         self._stopping = False
 
     async def take(self, job_id: str) -> Took:
@@ -56,7 +58,7 @@ class Taker:
     async def drain(self) -> None:
         """Take no more; what runs has the grace to end, then it is given back as if it had not been begun."""
         self._stopping = True
-        await self._worker.stop(self._grace_s)
+        await self._stop()
 
     async def _claim(self, job_id: str) -> Claimed | None:
         for pause_s in (*_PAUSES_S, 0.0):

@@ -57,7 +57,7 @@ class Rows:
                 f"there is no queue {queue[:60]!r}", hint=f"one of {', '.join(sorted(self._queues))}"
             )
         return NewJob(
-            id=self._ids.sortable(wall),
+            id=self._ids.rising(wall),
             name=spec.name,
             queue=queue,
             lane=lane_of(how.priority, how.tenant),

@@ -1,6 +1,7 @@
 """What administrators see and set: queues, workers, schedules, the engine, one job with everything."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -41,8 +42,8 @@ class EngineView(msgspec.Struct, frozen=True):
     engine: str
     configured: str
     decided: str | None
-    durable: str | None
-    """The value of USE_DURABLE_WORKER, where it is set."""
+    durable: str
+    """The value of USE_DURABLE_WORKER; empty where it is not set."""
 
 
 class Admin:
@@ -55,11 +56,12 @@ class Admin:
         upkeep: Upkeep,
         reading: Reading,
         clock: Clock,
-        ring: Callable[[str], None],
+        ring: Callable[[str], Any],
         run_now: RunNow,
-        durable: str | None = None,
+        durable: str = "",
+        has_broker: bool = False,
     ) -> None:
-        """`durable` is the value of USE_DURABLE_WORKER."""
+        """`durable` is the value of USE_DURABLE_WORKER; without a broker nobody is switched to Celery."""
         self._config = config
         self._upkeep = upkeep
         self._reading = reading
@@ -67,6 +69,7 @@ class Admin:
         self._ring = ring
         self._run_now = run_now
         self._durable = durable
+        self._has_broker = has_broker
 
     # -- one job ----------------------------------------------------------------------------------
 
@@ -175,6 +178,8 @@ class Admin:
     async def switch(self, engine: str | None) -> EngineView:
         """Let this engine claim from now on, in all processes; None: as the settings and the environment
         say."""
+        if engine == engines.CELERY and not self._has_broker:
+            raise BadInput("there is no broker to tell of jobs", hint="set [jobs] broker_url, then switch")
         await self._upkeep.decide(ENGINE, engines.check_engine(engine) if engine else "", self._now_ms())
         self._ring("")
         return await self.engine()

@@ -68,6 +68,7 @@ class Attempt:
         "is_over",
         "job",
         "previous",
+        "serial",
         "started",
         "stop",
         "stopped_at",
@@ -78,7 +79,7 @@ class Attempt:
         "user",
     )
 
-    def __init__(self, job: Claimed, desk: Desk, started: float, timeout_s: float) -> None:
+    def __init__(self, job: Claimed, desk: Desk, started: float, timeout_s: float, serial: int = 0) -> None:
         self.job = job
         self.id = job.id
         self.fence = job.fence
@@ -88,6 +89,8 @@ class Attempt:
         self.previous: Any = None
         self.started = started
         """Monotonic seconds."""
+        self.serial = serial
+        """Its number among those that its worker has begun."""
         self.ends_at = started + timeout_s
         self.stop = ""
         """Why it is to stop; empty while it may go on."""

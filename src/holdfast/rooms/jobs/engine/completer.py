@@ -53,7 +53,7 @@ class Deciding:
 
     def __init__(self, table: Kinds, *, worker: str, max_crashes: int, draw: Callable[[], float]) -> None:
         self._table = table
-        self._worker = worker
+        self.worker = worker
         self._max_crashes = max_crashes
         self._draw = draw
 
@@ -68,7 +68,7 @@ class Deciding:
                 id=job.id,
                 fence=job.fence,
                 attempt=job.attempts,
-                worker=self._worker,
+                worker=self.worker,
                 started_ms=job.started_ms,
                 now_ms=now_ms,
                 outcome="succeeded",
@@ -92,7 +92,7 @@ class Deciding:
             own=declared.retries if declared is not None else None,
             max_crashes=self._max_crashes,
         )
-        return row_of(job, found, now_ms, worker=self._worker, traceback=end.traceback)
+        return row_of(job, found, now_ms, worker=self.worker, traceback=end.traceback)
 
     def _undone(self, job: Claimed, end: End, now_ms: int) -> Ended:
         """A rollback ends in what the job is to end in; what could not be undone is said beside its error."""
@@ -106,7 +106,7 @@ class Deciding:
             now_ms=now_ms,
             max_crashes=self._max_crashes,
         )
-        return row_of(job, found, now_ms, worker=self._worker)
+        return row_of(job, found, now_ms, worker=self.worker)
 
 
 def facts_of(

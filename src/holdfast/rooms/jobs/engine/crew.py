@@ -27,8 +27,15 @@ from holdfast.rooms.jobs.store.rows import Worker as WorkerRow
 
 logger = logging.getLogger("holdfast.jobs")
 
-SERVER, WORKER, CELERY = "server", "worker", "celery"
-"""What a process is: the server beside its requests, `holdfast worker`, a worker of Celery."""
+SERVER, WORKER, CELERY, VERB = "server", "worker", "celery", "verb"
+"""What a process is: the server beside its requests, `holdfast worker`, a worker of Celery, a command that
+looks at jobs or decides on them and works none off."""
+CANCEL = "cancel"
+"""What is rung when a job that runs is to stop."""
+NEWS = "news"
+"""What is rung when something happened to jobs that somebody may watch, and nothing came into a queue."""
+_NEWS_S = 0.1
+"""Least pause between two such rings: progress is kept no more often."""
 
 _SETTLE_S = 5.0
 _COUNT_S = 10.0
@@ -41,6 +48,8 @@ _SHOWN = 20
 
 class Crew:
     """Everything that runs by itself in one process."""
+
+    _news: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
@@ -63,6 +72,7 @@ class Crew:
         engine.ring, engine.stopped = self.ring, self._stop_job
         self.kind = kind
         self.id = ids.sortable(clock.wall())
+        self._ids = ids
         self.host = socket.gethostname() or "host"
         self._clock = clock
         self._supervisor = supervisor
@@ -105,11 +115,19 @@ class Crew:
 
     # -- life -------------------------------------------------------------------------------------
 
+    def become(self, kind: str) -> None:
+        """What this process is to jobs, where that is known only after it was composed."""
+        self.kind = self.switching.kind = kind
+
     async def start(self) -> None:
         """Listen, rescue, keep time; and work, as far as the engine in force gives this process work."""
         config, engine = self.engine.config, self.engine
+        self._take_name()
         self.signals = self._open_signals()
         await self.signals.bell.listen(self.heard)
+        if self.kind == VERB:
+            await self.switching.look(())
+            return
         self.rescue = Rescue(
             self.id,
             self.host,
@@ -165,11 +183,13 @@ class Crew:
             interval_s=min(config.cancel_poll_s, config.lease_s / 3),
             lease_s=config.lease_s,
             facts=self.facts,
+            mark=lambda: self.worker.taken_total,
             heard=self._beaten,
         )
         await self.pulse.start()
         self._working = True
         self.worker.lease = self._lease_left_s
+        self.worker.wrote = self._wrote
         self.worker.start()
 
     async def stop(self) -> None:
@@ -188,6 +208,9 @@ class Crew:
             self._working = False
         for task in list(self._tasks):
             task.cancel()
+        if self._news is not None:
+            self._news.cancel()
+            self._ring_news()
         if self.signals is not None:
             await self.signals.bell.close()
             await self.signals.presence.close()
@@ -202,12 +225,22 @@ class Crew:
 
     def heard(self, topic: str) -> None:
         """Somebody rang."""
-        if topic == "cancel":
+        if topic == CANCEL:
             if self.pulse is not None:
                 self.pulse.poke()
-        else:
+        elif topic != NEWS:
             self.worker.wake(topic)
         self.engine.watching.stir()
+
+    def _wrote(self) -> None:
+        """This process wrote what happened: its own listeners look at once, others hear of it soon."""
+        self.engine.watching.stir()
+        if self._news is None:
+            self._news = asyncio.get_running_loop().call_later(_NEWS_S, self._ring_news)
+
+    def _ring_news(self) -> None:
+        self._news = None
+        self.ring(NEWS)
 
     async def decide(self) -> None:
         """Take over what admins decided, and who works."""
@@ -221,8 +254,17 @@ class Crew:
         await self.worker.claims.refresh()
         if self.worker.claiming or self.kind == CELERY:
             await self.work()
-        # Also the poll, for rings that were lost.
-        self.worker.wake("")
+        self.worker.poll()
+
+    def state(self) -> tuple[int, dict[str, object]]:
+        """Workers that are alive, and what the health check tells."""
+        alive = len(self._alive())
+        return alive, {
+            "engine": self.switching.engine,
+            "workers": alive,
+            "running": len(self.worker.running),
+            "works_here": self.worker.claiming,
+        }
 
     def facts(self) -> dict[str, object]:
         """What the worker's row tells; called from the heartbeat's thread."""
@@ -245,6 +287,12 @@ class Crew:
 
     # -- within -----------------------------------------------------------------------------------
 
+    def _take_name(self) -> None:
+        """A name of this start's own: processes of a pool are forked from one that was composed before."""
+        self.id = self.switching.own = self._ids.sortable(self._clock.wall())
+        self.worker.rename(self.id)
+        self._folders.own_by(self.id)
+
     def _alive(self) -> list[WorkerRow]:
         return [] if self.rescue is None else self.rescue.alive
 
@@ -253,17 +301,16 @@ class Crew:
             return 1.0
         return self.engine.config.lease_s * _LEASE_SHARE - self.pulse.silent_s
 
-    def _beaten(self, held: Held | None, asked_at: float) -> None:
-        unknown = self.worker.heard(held, asked_at)
+    def _beaten(self, held: Held | None, mark: int) -> None:
+        unknown = self.worker.heard(held, mark)
         if unknown:
             self._spawn(self._return(unknown))
 
-    async def _return(self, unknown: Sequence[tuple[str, int]]) -> None:
+    async def _return(self, unknown: set[tuple[str, int]]) -> None:
         """Claims whose answer never came: nobody runs them, so they go back."""
-        fences = dict(unknown)
         with suppress(Problem):  # the next beat names them again
             for job in await self.engine.upkeep.left_by(self.id):
-                if fences.get(job.id) == job.fence and job.id not in self.worker.running:
+                if (job.id, job.fence) in unknown and job.id not in self.worker.running:
                     self.worker.give_back(job)
 
     async def _previous(self, attempt: Attempt) -> Any:
@@ -277,7 +324,7 @@ class Crew:
     def _stop_job(self, job_id: str) -> None:
         """Somebody cancelled it here: it may run here, run elsewhere, or have others behind it."""
         self.worker.cancel(job_id)
-        self.ring("cancel")
+        self.ring(CANCEL)
         self._settle_soon()
 
     def _settle_soon(self) -> None:

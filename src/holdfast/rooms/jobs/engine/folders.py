@@ -25,8 +25,12 @@ class Folders:
     def __init__(self, root: Path, host: str, worker: str, fill: Fill = os.urandom) -> None:
         self.root = root
         self.host = host
-        self.own = root / f"{host}-{worker}"
         self._fill = fill
+        self.own_by(worker)
+
+    def own_by(self, worker: str) -> None:
+        """From now on they are this worker's."""
+        self.own = self.root / f"{self.host}-{worker}"
 
     def path(self, job: str, attempt: int) -> Path:
         """Where the attempt's folder is, or would be."""

@@ -44,7 +44,10 @@ class Signals(Protocol):
 
 
 class Pulse:
-    """Keeps one worker alive in the ledger. Start it in the worker's loop; `heard` is called in that loop."""
+    """Keeps one worker alive in the ledger. Start it in the worker's loop.
+
+    `heard` is called in that loop with each answer, and with what `mark()` was before the beat.
+    """
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class Pulse:
         interval_s: float,
         lease_s: float,
         facts: Callable[[], dict[str, object]],
-        heard: Callable[[Held | None, float], None],
+        mark: Callable[[], int],
+        heard: Callable[[Held | None, int], None],
     ) -> None:
         self.worker = worker
         self.beaten_at = 0.0
@@ -68,6 +72,7 @@ class Pulse:
         self._interval_s = interval_s
         self._lease_s = lease_s
         self._facts = facts
+        self._mark = mark
         self._heard = heard
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ours: asyncio.AbstractEventLoop | None = None
@@ -154,7 +159,7 @@ class Pulse:
                 pause_s = min(_RETRY_S, self._interval_s)
 
     async def _beat(self, upkeep: Upkeep) -> None:
-        asked_at = self._clock.monotonic()
+        asked_at, mark = self._clock.monotonic(), self._mark()
         now_ms = int(self._clock.wall() * 1000)
         facts = encode_json(self._facts()).decode()
         until_ms = now_ms + int(self._lease_s * 1000)
@@ -165,7 +170,7 @@ class Pulse:
         self.beaten_at = asked_at
         assert self._loop is not None
         with suppress(RuntimeError):  # the worker's loop has ended
-            self._loop.call_soon_threadsafe(self._heard, held, asked_at)
+            self._loop.call_soon_threadsafe(self._heard, held, mark)
 
     def _tell(self, ready: "asyncio.Future[None]", error: BaseException | None) -> None:
         def settle() -> None:

@@ -23,8 +23,8 @@ class Switching:
         self.roles: dict[str, Role] = {}
         self._config = config
         self._jobs = engine
-        self._kind = kind
-        self._own = own
+        self.kind = kind
+        self.own = own
         self._clock = clock
         self._durable = durable
         self._seen_at: dict[str, float] = {}
@@ -44,13 +44,13 @@ class Switching:
         count = sum(
             1
             for worker in alive
-            if worker.engine != "server" and worker.id != self._own and queue in worker.queues.split(",")
+            if worker.engine != "server" and worker.id != self.own and queue in worker.queues.split(",")
         )
         if count:
             self._seen_at[queue] = now
         seen = Seen(
             engine=self.engine,
-            is_worker=self._kind != "server",
+            is_worker=self.kind != "server",
             serves_jobs=self._config.workers,
             alive=count,
             alone_s=now - self._seen_at.get(queue, self._since),

@@ -1,7 +1,7 @@
 """The room's commands: holdfast jobs list, show, cancel, retry, dead, replay, discard, pause, resume."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,25 +12,21 @@ from holdfast.kernel.errors import BadInput
 from holdfast.kernel.room import Verb
 from holdfast.ports.jobs import JobView
 from holdfast.rooms.jobs.engine.admin import Admin
-from holdfast.rooms.jobs.engine.decisions import Decisions, Many
+from holdfast.rooms.jobs.engine.decisions import Many
+from holdfast.rooms.jobs.engine.jobs import JobsEngine
 from holdfast.rooms.jobs.engine.views import listing
 from holdfast.rooms.jobs.rules.asks import MOST_AT_ONCE
 from holdfast.rooms.jobs.rules.problems import AlreadyEnded
 from holdfast.rooms.jobs.rules.states import CANCELLED, FAILED, STATES
-from holdfast.rooms.jobs.store.reading import Filters, Reading
+from holdfast.rooms.jobs.store.reading import Filters
 
 
 class Verbs:
     """The commands, run by the CLI after the rooms have started."""
 
-    def __init__(
-        self,
-        reading: Callable[[], Reading],
-        decisions: Callable[[], Decisions],
-        admin: Callable[[], Admin],
-    ) -> None:
-        self._reading = reading
-        self._decisions = decisions
+    def __init__(self, jobs: JobsEngine, admin: Admin) -> None:
+        self._jobs = jobs
+        self._decisions = jobs.decisions
         self._admin = admin
 
     def all(self) -> Sequence[Verb]:
@@ -53,57 +49,57 @@ class Verbs:
         return await self._print(options, FAILED)
 
     async def show(self, options: argparse.Namespace) -> int:
-        found = await self._admin().show(options.id)
+        found = await self._admin.show(options.id)
         print(msgspec.json.format(encode_json(found)).decode())
         return 0
 
     async def cancel(self, options: argparse.Namespace) -> int:
-        asked = await self._decisions().cancel(options.id, options.reason)
-        found = (await self._admin().show(options.id)).job
+        asked = await self._decisions.cancel(options.id, options.reason)
+        found = (await self._admin.show(options.id)).job
         if not asked and found.state != CANCELLED:
             raise AlreadyEnded(f"{found.id} is {found.state}", hint="there is nothing to stop any more")
         print(f"{found.id} is {'asked to stop' if found.state != CANCELLED else found.state}")
         return 0
 
     async def retry(self, options: argparse.Namespace) -> int:
-        found = await self._decisions().retry(options.id)
+        found = await self._decisions.retry(options.id)
         print(f"{found.id} is {found.state}")
         return 0
 
     async def replay(self, options: argparse.Namespace) -> int:
         if options.id:
             payload = msgspec.UNSET if options.payload is None else _json(options.payload)
-            found = await self._decisions().replay(options.id, payload)
+            found = await self._decisions.replay(options.id, payload)
             print(f"{found.id} is {found.state}")
             return 0
         if options.payload is not None:
             raise BadInput("one payload for many jobs", hint="give the id of the one it is for")
         _chosen(options)
-        many = await self._decisions().replay_all(_filters(options), options.rate, options.limit)
+        many = await self._decisions.replay_all(_filters(options), options.rate, options.limit)
         return _counted("replayed", many)
 
     async def discard(self, options: argparse.Namespace) -> int:
         if options.id:
-            found = await self._decisions().discard(options.id, options.reason)
+            found = await self._decisions.discard(options.id, options.reason)
             print(f"{found.id} is {found.state}")
             return 0
         _chosen(options)
-        many = await self._decisions().discard_all(_filters(options), options.reason, options.limit)
+        many = await self._decisions.discard_all(_filters(options), options.reason, options.limit)
         return _counted("discarded", many)
 
     async def pause(self, options: argparse.Namespace) -> int:
-        found = await self._admin().pause(options.queue, True)
+        found = await self._admin.pause(options.queue, True)
         print(f"{found.name} is paused; {found.jobs.get('running', 0):,} still run")
         return 0
 
     async def resume(self, options: argparse.Namespace) -> int:
-        found = await self._admin().pause(options.queue, False)
+        found = await self._admin.pause(options.queue, False)
         print(f"{found.name} goes on with {found.jobs.get('available', 0):,} that wait")
         return 0
 
     async def _print(self, options: argparse.Namespace, state: str) -> int:
         filters = msgspec.structs.replace(_filters(options), state=state)
-        found = listing(await self._reading().listed(filters, options.limit + 1), options.limit)
+        found = listing(await self._jobs.reading.listed(filters, options.limit + 1), options.limit)
         for job in found.jobs:
             print(encode_json(job).decode() if options.json else _line(job))
         if found.next_before is not None and not options.json:

@@ -14,7 +14,7 @@ from holdfast.rooms.jobs.store.history import Followed, History, Mark
 
 logger = logging.getLogger("holdfast.jobs")
 
-LEAST_PAUSE_S = 0.02
+LEAST_PAUSE_S = 0.05
 """Between two looks, however often the bell rings: progress comes many times a second."""
 _TAIL = 256
 """Events of a job kept for its listeners; who is further behind reads for itself."""

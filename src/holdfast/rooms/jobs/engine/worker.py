@@ -39,6 +39,9 @@ _LONGEST_PAUSE_S = 2.0
 class Worker:
     """One worker in one process, in one event loop."""
 
+    wrote: Callable[[], None] = staticmethod(lambda: None)
+    """Told when progress or ends were written: there is news of jobs."""
+
     def __init__(
         self,
         worker_id: str,
@@ -97,10 +100,15 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._left: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._unknown: set[tuple[str, int]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
     # -- life -------------------------------------------------------------------------------------
+
+    def rename(self, worker_id: str) -> None:
+        """The name that it claims under. Before the start."""
+        self.id = self._deciding.worker = worker_id
 
     def start(self) -> None:
         """Begin to work; `claiming` says whether to look for work."""
@@ -152,6 +160,13 @@ class Worker:
     def wake(self, topic: str = "") -> None:
         """Something may have come into that queue ("" for any)."""
         if self.claims.stir(topic) and self.claiming:
+            self._news.set()
+
+    def poll(self) -> None:
+        """Look into every queue, for rings that were lost."""
+        for line in self.claims.lines.values():
+            line.stirred = line.rung = True
+        if self.claiming:
             self._news.set()
 
     def tell(self, progress: Progress) -> None:
@@ -215,6 +230,8 @@ class Worker:
             raise
         finally:
             self._writing = []
+        if progress or ends:
+            self.wrote()
         for job in taken:
             self.begin(job)
         if asks:
@@ -255,12 +272,12 @@ class Worker:
         timeout_s = declared.spec.timeout_s if declared is not None else FORCE_S
         if job.ending:
             timeout_s = self.config.rollback_s + FORCE_S
-        attempt = Attempt(job, self, self.clock.monotonic(), timeout_s)
+        self.taken_total += 1
+        attempt = Attempt(job, self, self.clock.monotonic(), timeout_s, self.taken_total)
         older = self.running.get(job.id)
         if older is not None:  # its lease was lost, the job was given back, and has come to us again
             self.halt(older, LOST)
         self.running[job.id] = attempt
-        self.taken_total += 1
         self.claims.begun(job.queue)
         attempt.told = told
         attempt.task = self.loop.create_task(self._attend(attempt, declared))
@@ -370,15 +387,15 @@ class Worker:
         self.halt(attempt, CANCELLED)
         return True
 
-    def heard(self, held: Mapping[str, tuple[int, bool]] | None, asked_at: float) -> list[tuple[str, int]]:
-        """The heartbeat's answer: what the ledger says this worker holds, asked at `asked_at`.
+    def heard(self, held: Mapping[str, tuple[int, bool]] | None, mark: int) -> set[tuple[str, int]]:
+        """The heartbeat's answer: what the ledger says this worker holds, asked after attempt `mark` began.
 
-        Stops what was cancelled and what is not ours any more; what we hold and know nothing of is given:
-        a claim whose answer was lost.
+        Stops what was cancelled and what is not ours any more. What it named twice and nobody here knows is
+        given: a claim whose answer was lost.
         """
         held = held or {}
         for job_id, attempt in list(self.running.items()):
-            if attempt.started >= asked_at:
+            if attempt.serial > mark:
                 continue
             found = held.get(job_id)
             if found is None or found[0] != attempt.fence:
@@ -387,11 +404,13 @@ class Worker:
             elif found[1]:
                 self.cancel(job_id)
         known = {end.row.id for end in (*self._unwritten.ends, *self._writing)}
-        return [
+        unknown = {
             (job_id, fence)
             for job_id, (fence, _) in held.items()
             if job_id not in self.running and job_id not in known
-        ]
+        }
+        twice, self._unknown = unknown & self._unknown, unknown
+        return twice
 
     async def run_one(self, job_id: str) -> bool:
         """Claim that job, run it, wait until its end is written; False when it is not there to be claimed."""

@@ -45,7 +45,7 @@ class EventsQuery(msgspec.Struct, frozen=True):
     after: str = ""
 
 
-class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CancelQuery(msgspec.Struct, frozen=True):
     """Why it is to stop."""
 
     reason: str = ""

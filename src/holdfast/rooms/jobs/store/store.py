@@ -183,23 +183,10 @@ class Store:
         words = ("cancelled", "rolling back", "asked")
         return next((word for word, rows in zip(words, found, strict=True) if rows), "")
 
-    async def replay(self, job_id: str, more: int, now_ms: int, payload: str | None = None) -> str:
-        """Try an ended job `more` times again; its queue, "" when it has not failed or been cancelled.
-
-        Raises Conflict when another job has its unique key by now.
-        """
-        row = {"which": job_id, "more": more, "edited": payload, "now_ms": now_ms}
-        rows = await self.sql.fetch(say.REPLAY, row)
-        return str(rows[0][0]) if rows else ""
-
     async def retry_now(self, job_id: str, now_ms: int) -> str:
         """Let a job that waits for its time run at once; its queue, "" when it does not wait so."""
         rows = await self.sql.fetch(say.RETRY_NOW, {"which": job_id, "now_ms": now_ms})
         return str(rows[0][0]) if rows else ""
-
-    async def discard(self, job_id: str, why: str) -> bool:
-        """Take a dead letter from the pile."""
-        return bool(await self.sql.fetch(say.DISCARD, {"which": job_id, "why": why}))
 
     async def tell(
         self, job_id: str, *, attempts: int, running: bool, floor: int, kind: str, at_ms: int, data: str

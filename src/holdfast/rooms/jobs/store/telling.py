@@ -8,7 +8,6 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from holdfast.ports.storage import Ledger
 from holdfast.rooms.jobs.rules.publishing import Told
-from holdfast.rooms.jobs.store import tables
 from holdfast.rooms.jobs.store.tables import AVAILABLE, WAITING, jobs
 
 _j = jobs.c
@@ -44,8 +43,7 @@ PUBLISHED = (
     .values(published_ms=bindparam("now_ms"), publishes=_j.publishes + 1)
 )
 UNTELL = update(jobs).where(_told, _j.queue == bindparam("which")).values(published_ms=0, publishes=0)
-FOR_BROKER = update(jobs).where(WAITING, _j.published_ms < 0).values(published_ms=0, publishes=0)
-FOR_NOBODY = update(jobs).where(WAITING, _j.published_ms >= 0).values(published_ms=tables.NOT_CELERY)
+ADOPT = update(jobs).where(WAITING, _j.published_ms < 0).values(published_ms=0, publishes=0)
 
 
 class Telling:
@@ -84,6 +82,6 @@ class Telling:
         """Tell of a queue's jobs anew: while it was paused, workers dropped what they were told; how many."""
         return await self._sql.run(UNTELL, {"which": queue})
 
-    async def use_broker(self, yes: bool) -> int:
-        """When the engine changes: what waits is to be told of, or not any more; how many."""
-        return await self._sql.run(FOR_BROKER if yes else FOR_NOBODY)
+    async def adopt(self) -> int:
+        """What waits and was enqueued for another engine is to be told of, too; how many."""
+        return await self._sql.run(ADOPT)

@@ -1,0 +1,58 @@
+"""`celery -A holdfast.celery worker`: Celery's workers on the jobs of an app, or of the built-in API.
+
+HOLDFAST_APP names the app whose jobs these are (`module:app`, as for `holdfast serve`); settings come from where
+they always come from. Nothing is composed until Celery asks for `app`.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from holdfast.app import Holdfast
+from holdfast.kernel.errors import Misconfigured
+from holdfast.serve import load_app, wrap
+
+APP_ENV = "HOLDFAST_APP"
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(name)
+    return make_app(os.environ.get(APP_ENV, ""))
+
+
+@cache
+def make_app(target: str = "") -> Any:
+    """The one Celery app of this process for the jobs of `target`; raises Misconfigured without a broker."""
+    found = wrap(load_app(target)) if target else Holdfast()
+    hold: Holdfast = found if isinstance(found, Holdfast) else found.holdfast
+    room: Any = hold.ground.rooms.get("jobs")
+    if room is None:
+        raise Misconfigured(f"the room jobs is not on: {hold.ground.skipped.get('jobs', 'it is not here')}")
+    if room.celery is None:
+        raise Misconfigured(
+            "Celery's workers need a broker", hint="set [jobs] broker_url to redis://.. or amqp://.."
+        )
+    return room.celery.work(hold.start, hold.stop)
+
+
+def command(
+    queues: Sequence[str] = (), *, concurrency: int = 0, pool: str = "prefork", name: str = ""
+) -> list[str]:
+    """The command line of one of Celery's workers, events on, so that Flower sees it."""
+    line = [sys.executable, "-m", "celery", "-A", "holdfast.celery", "worker", "-E", "-P", pool]
+    line += ["-l", "warning", "-n", f"{name or 'holdfast-' + str(os.getpid())}@%h", "--without-mingle"]
+    if queues:
+        line += ["-Q", ",".join(queues)]
+    if concurrency:
+        line += ["-c", str(concurrency)]
+    return line
+
+
+def work(target: str, line: Sequence[str]) -> None:
+    """Become that worker, in this process; does not return."""
+    if target:
+        os.environ[APP_ENV] = target
+    os.execv(line[0], list(line))
