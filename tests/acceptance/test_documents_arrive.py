@@ -28,7 +28,7 @@ FACTS = {
         "세종대왕",
     ),
     "lighthouse.txt": (
-        "The Eddystone Lighthouse was first lit in 1698. Henry Winstanley built it on a reef off Plymouth.\n",
+        "Henry Winstanley built the first Eddystone Lighthouse in 1698. It stood on a reef off Plymouth.\n",
         "Who built the Eddystone Lighthouse?",
         "Winstanley",
     ),
