@@ -58,7 +58,7 @@ def declare(jobs: Any) -> None:
 
     @jobs.job("bulk", name="holds", attempts=1, timeout_s=120)
     def holds(run: Any, s: float) -> float:
-        """Keep the interpreter's lock for longer than `s` within one call: a regular expression gone wrong."""
+        """Keep the interpreter's lock for longer than `s` within one call: a regular expression."""
         tell("start", 0, run.attempt)
         for length in range(18, 60):
             begun = time.monotonic()
