@@ -2,9 +2,8 @@
 
 Ours is `Lexical.search` on a database file, everything included: making the terms, the trip to the database's
 thread, ranking. The peers are given the bare minimum: FTS5 in memory, asked without a thread (`unicode61` for
-words between spaces, `trigram`), and bm25s with the tokens of its plain tokeniser. All are asked each question
-in turn, so that a busy machine is busy for all; ratios are of medians. There is no English set of questions in
-the data folder.
+words between spaces, `trigram`), and bm25s with its plain tokeniser. All are asked each question in turn, so
+that a busy machine is busy for all; ratios are of medians. There are no English questions in the data folder.
 """
 
 import re

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
@@ -14,8 +14,6 @@ from holdfast.ports.jobs import Jobs
 from holdfast.ports.model import Model, NoModel
 from holdfast.ports.services import Meter
 from holdfast.ports.storage import Sql
-from holdfast.rooms.knowledge.engine.finding import ByWords
-from holdfast.rooms.knowledge.engine.ingesting import NoEmbedder
 from holdfast.rooms.knowledge.engine.knowledge import Knowledge
 from holdfast.rooms.knowledge.engine.verbs import Verbs
 from holdfast.rooms.knowledge.http import KnowledgeHttp, routes
@@ -53,8 +51,6 @@ class KnowledgeRoom(Room):
             jobs=jobs,
             clock=clock,
             meter=meter,
-            finder=lambda store: ByWords(store, clock),
-            embedder=lambda store: NoEmbedder(),
             data_dir=data_dir,
             secret=secret,
         )
@@ -85,8 +81,9 @@ class KnowledgeRoom(Room):
     async def _state(self) -> Finding:
         """Down without its database; without a model documents are found, but no question is answered."""
         states = await self.engine.store.states()
-        facts = {f"versions_{state}": count for state, (count, _) in sorted(states.items())}
+        facts: dict[str, Any] = {f"versions_{state}": count for state, (count, _) in sorted(states.items())}
         facts["questions_running"] = self.engine.answering.running
+        facts["embedder"] = self.engine.legs.embeds.key or "none"
         if not self._running:
             return Finding("down", "not started", facts)
         if isinstance(self.engine.answering.model, NoModel):

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from holdfast.kernel.errors import Problem
-from holdfast.rooms.knowledge.engine.parsing import Parsers
-from holdfast.rooms.knowledge.rules.parsed import MEDIA_TYPES, Limits, why_not_sound
+from holdfast.rooms.knowledge.engine.parsing import Parsers, _parsed
+from holdfast.rooms.knowledge.parsing.wire import Head, Told, told_bytes
+from holdfast.rooms.knowledge.rules.parsed import MEDIA_TYPES, Limits, Parsed, why_not_sound
 from holdfast.rooms.knowledge.rules.parsing_problems import (
     BY_CODE,
     DocumentTooLarge,
@@ -191,6 +192,30 @@ async def test_a_process_knows_nothing_of_the_server(parsers, put, monkeypatch):
     assert Path(f"/proc/{pid}/environ").read_bytes() == b"LC_ALL=C.UTF-8\0"
     await pool.stop()
     await gone(pid)
+
+
+@pytest.mark.parametrize(
+    ("head", "raw", "kind"),
+    [
+        (Head(0, 0, 0, 0), b"", Unreadable),
+        (Head(0, 0, 0, 0), b'{"parsed": {"text": 5}}', Unreadable),
+        (Head(0, 0, 0, 0), told_bytes(Told(parsed=Parsed(text="a\x1b[2J"))), Unreadable),
+        (Head(0, 0, 0, 0), told_bytes(Told(parsed=Parsed(text="a", pages=(9,)))), Unreadable),
+        (Head(0, 0, 0, 0), told_bytes(Told(code="no-such-code")), Unreadable),
+        (Head(0, 0, 0, 0), told_bytes(Told(code="knowledge-encrypted")), Encrypted),
+        (Head(1, 0, 0, 0), b"", Unreadable),
+        (Head(-signal.SIGSEGV, 0, 0, 0), b"", Unreadable),
+        (Head(-signal.SIGABRT, 0, Limits().memory_bytes, 0), b"", TooMuchMemory),
+        (Head(-signal.SIGKILL, 0, 0, 0), b"", TooMuchMemory),
+        (Head(-signal.SIGKILL, Limits().cpu_s, 0, 0), b"", TooSlow),
+        (Head(-signal.SIGXCPU, 0, 0, 0), b"", TooSlow),
+        (Head(-signal.SIGALRM, 0, 0, 0), b"", TooSlow),
+    ],
+)
+async def test_an_answer_that_is_none_is_a_problem_of_the_document(head, raw, kind):
+    with pytest.raises(kind) as caught:
+        _parsed(head, raw, Limits())
+    assert type(caught.value) is kind
 
 
 async def test_a_process_that_cannot_start_is_no_fault_of_the_document(put, monkeypatch):

@@ -17,7 +17,7 @@ def cut(text, *, size, overlap=0, longest=200, sections=()):
     return [text[start:end] for start, end, _ in chunks(text, sections, how)]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     TEXT,
     st.integers(1, 80),

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.ports.model import Citation
 from holdfast.rooms.knowledge.rules.citations import (
     Cited,
+    Claimed,
     find_quote,
     quoted,
     resolve,
@@ -25,11 +25,23 @@ SOURCES = (
     ("said", "shown", "quotes"),
     [
         # a statement is tied to the sentence that bears it out
-        ("훈민정음은 1443년에 창제되었다 [1].", "훈민정음은 1443년에 창제되었다 [1].", ["훈민정음은 1443년에 창제되었다."]),
+        (
+            "훈민정음은 1443년에 창제되었다 [1].",
+            "훈민정음은 1443년에 창제되었다 [1].",
+            ["훈민정음은 1443년에 창제되었다."],
+        ),
         # a quotation is found, its exact span is cited
-        ("It says “working  day from 1991” [2].", "It says “working  day from 1991” [1].", ["working day from 1991"]),
+        (
+            "It says “working  day from 1991” [2].",
+            "It says “working  day from 1991” [1].",
+            ["working day from 1991"],
+        ),
         # unknown numbers go, with the space before them
-        ("Hangul Day is on 9 October [2][7] [0].", "Hangul Day is on 9 October [1].", ["The Hangul Day is on 9 October."]),
+        (
+            "Hangul Day is on 9 October [2][7] [0].",
+            "Hangul Day is on 9 October [1].",
+            ["The Hangul Day is on 9 October."],
+        ),
         # the wrong passage is named: the quotation decides
         ('It was "세종대왕이 만들었다" [2].', 'It was "세종대왕이 만들었다" [1].', ["세종대왕이 만들었다"]),
         # a quotation that stands nowhere is no quotation
@@ -37,13 +49,16 @@ SOURCES = (
         # a statement that nothing bears out
         ("Bananas are yellow and bent [1].", "Bananas are yellow and bent.", []),
         # several numbers in one mark, and the same one twice
-        ("훈민정음은 1443년에 창제되었다 [1, 2] 세종대왕이 만들었다 【1】", "훈민정음은 1443년에 창제되었다 [1] 세종대왕이 만들었다 [2]",
-         ["훈민정음은 1443년에 창제되었다.", "세종대왕이 만들었다."]),
+        (
+            "훈민정음은 1443년에 창제되었다 [1, 2] 세종대왕이 만들었다 【1】",
+            "훈민정음은 1443년에 창제되었다 [1] 세종대왕이 만들었다 [2]",
+            ["훈민정음은 1443년에 창제되었다.", "세종대왕이 만들었다."],
+        ),
         # brackets that are no marks
         ("Hangul [sic] in [2024] is a[x].", "Hangul [sic] in [2024] is a[x].", []),
         ("세종대왕이 만들었다 [구절 1].", "세종대왕이 만들었다 [1].", ["세종대왕이 만들었다."]),
     ],
-)  # fmt: skip
+)
 def test_claims_are_resolved(said, shown, quotes):
     found = resolve(said, SOURCES)
     assert (found.text(), [one.quote for one in found.cited]) == (shown, quotes)
@@ -62,7 +77,8 @@ def test_whatever_a_model_says_every_citation_is_a_span(said):
 def test_what_stands_in_a_text_is_found(before, quote, after):
     text = before + quote + after
     span = find_quote(quote, text)
-    assert span is not None and text[slice(*span)] == quote
+    assert span is not None
+    assert text[slice(*span)] == quote
 
 
 @pytest.mark.parametrize(
@@ -82,9 +98,9 @@ def test_looks_may_differ_and_words_may_not(quote, text, found):
 
 
 def test_a_model_that_quotes_is_taken_at_its_spans_alone():
-    true = Citation("p2", 4, 10, "Hangul")
-    wrong = Citation("p2", 5, 11, "Hangul"), Citation("p9", 0, 1, "T"), Citation("p1", 0, 0, "")
-    found = quoted([true, *wrong, Citation("p1", 0, 4, "훈민정음")], ["p1", "p2"], SOURCES)
+    true = Claimed("p2", 4, 10, "Hangul")
+    wrong = Claimed("p2", 5, 11, "Hangul"), Claimed("p9", 0, 1, "T"), Claimed("p1", 0, 0, "")
+    found = quoted([true, *wrong, Claimed("p1", 0, 4, "훈민정음")], ["p1", "p2"], SOURCES)
     assert found.text() == "“Hangul” [1] “훈민정음” [2]"
     assert found.removed == 3
 

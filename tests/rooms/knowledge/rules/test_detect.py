@@ -24,6 +24,7 @@ from holdfast.rooms.knowledge.rules.parsing_problems import Unreadable, Unsuppor
         (b"# Head", "text/plain", "README.md", MARKDOWN),
         (b"# Head", "", "notes.txt", PLAIN),
         (b"words", "", "", PLAIN),
+        (b"stray \0" + b"words " * 20, "", "", PLAIN),
         (b"", "application/pdf", "a.pdf", PLAIN),
         ("한글".encode("utf-16-le"), "", "a.txt", PLAIN),
         ("plain words".encode("utf-16-le"), "", "a.txt", PLAIN),

@@ -17,6 +17,7 @@ KOREAN = "홀드패스트는 파이썬 서비스를 지키는 계층입니다. �
         (b"", "", "", "utf-8"),
         (b"plain", "", "plain", "utf-8"),
         (KOREAN.encode(), "", KOREAN, "utf-8"),
+        (b"\0" + KOREAN.encode(), "", "\0" + KOREAN, "utf-8"),
         (KOREAN.encode(), "euc-kr", KOREAN, "utf-8"),
         (KOREAN.encode("cp949"), "", KOREAN, "cp949"),
         (KOREAN.encode("euc-kr"), "EUC-KR", KOREAN, "cp949"),

@@ -7,18 +7,18 @@ the second time, what does not hold is dropped.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Protocol
 
 import msgspec
 
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import note
-from holdfast.ports.model import Ask, Model, Passage, Reply
+from holdfast.ports.model import Ask, Model, Passage, Reply, Turn
 from holdfast.rooms.knowledge.engine.figures import Figures
 from holdfast.rooms.knowledge.engine.places import Places
 from holdfast.rooms.knowledge.rules import prompts
-from holdfast.rooms.knowledge.rules.citations import Cited, Resolved, quoted, resolve
+from holdfast.rooms.knowledge.rules.citations import Cited, Claimed, Resolved, quoted, resolve
 from holdfast.rooms.knowledge.rules.problems import check_question
 from holdfast.rooms.knowledge.rules.refusing import sure
 from holdfast.rooms.knowledge.rules.settings import Config
@@ -35,7 +35,7 @@ ANSWERED, REFUSED, UNSUPPORTED, FAILED = "answered", "refused", "unsupported", "
 class Finder(Protocol):
     """What finds passages."""
 
-    async def search(self, question: str, where: Filter, most: int) -> list[Found]: ...
+    async def find(self, where: Filter, text: str, most: int) -> list[Found]: ...
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,15 +98,16 @@ class Answering:
     async def search(self, question: str, where: Filter, most: int) -> list[Found]:
         """The passages nearest to a question, best first. Raises BadQuestion (422)."""
         started = self._clock.monotonic()
-        found = await self._finder.search(check_question(question), where, most)
+        found = await self._finder.find(where, check_question(question), most)
         self._figures.search.observe(self._clock.monotonic() - started)
         return found
 
     async def ask(self, question: Question) -> Answer:
         """A checked answer, or a refusal. Raises BadQuestion, and what the model raises."""
         answer = None
-        async for said in self.stream(question, streamed=False):
-            answer = said
+        async with aclosing(self.stream(question, streamed=False)) as parts:
+            async for said in parts:
+                answer = said
         assert isinstance(answer, Answer)
         return answer
 
@@ -118,11 +119,12 @@ class Answering:
         with self._counted():
             for attempt in range(1, TRIES + 1):
                 answer = None
-                async for said in self._attempt(question, streamed=streamed):
-                    if isinstance(said, Answer):
-                        answer = said
-                    else:
-                        yield said
+                async with aclosing(self._attempt(question, streamed=streamed)) as parts:
+                    async for said in parts:
+                        if isinstance(said, Answer):
+                            answer = said
+                        else:
+                            yield said
                 assert answer is not None
                 checked, is_whole = await self._checked(question.where.tenant, answer)
                 if is_whole or attempt == TRIES:
@@ -144,7 +146,7 @@ class Answering:
     async def _attempt(self, question: Question, *, streamed: bool) -> AsyncGenerator[Said, None]:
         text = check_question(question.text)
         found = await self.search(text, question.where, question.passages or self._config.passages)
-        confidence = round(sure(text, [one.text for one in found]), 4)
+        confidence = round(sure(text, [(one.held, one.text) for one in found]), 4)
         answer = Answer(question=text, resolved=_NOTHING, found=tuple(found), confidence=confidence)
         if not found or confidence < self._config.refuse_below:
             yield answer
@@ -155,16 +157,13 @@ class Answering:
             yield msgspec.structs.replace(answer, resolved=resolved, reply=reply)
             return
         shown = Unsaid(len(found))
-        pieces = self.model.stream(ask)
-        try:
+        async with aclosing(self.model.stream(ask)) as pieces:
             async for piece in pieces:
                 if piece.reply is not None:
                     resolved = _resolved(piece.reply, found)
                     answer = msgspec.structs.replace(answer, resolved=resolved, reply=piece.reply)
                 elif ready := shown.take(piece.text):
                     yield ready
-        finally:
-            await pieces.aclose()
         if answer.resolved.cited and (rest := shown.rest()):
             yield rest
         yield answer
@@ -181,7 +180,7 @@ class Answering:
 
     def _ask(self, question: Question, text: str, found: Sequence[Found]) -> Ask:
         return Ask(
-            messages=prompts.ask_turns(text, given(found)),
+            messages=turns(prompts.ask_turns(text, given(found))),
             passages=passages(found),
             model=question.model or self._config.model,
             purpose="answer",
@@ -213,6 +212,11 @@ class Answering:
         note(knowledge={"outcome": outcome, "confidence": answer.confidence, "passages": len(answer.found)})
 
 
+def turns(said: Sequence[prompts.Said]) -> tuple[Turn, ...]:
+    """Turns as the port has them."""
+    return tuple(Turn(one.role, one.content) for one in said)
+
+
 def given(found: Sequence[Found]) -> list[prompts.Given]:
     """Passages as a model that writes sees them, numbered from 1."""
     return [prompts.Given(number, heading(one), one.text) for number, one in enumerate(found, 1)]
@@ -232,7 +236,8 @@ def _resolved(reply: Reply, found: Sequence[Found]) -> Resolved:
     """What the model claims, as far as it stands in the passages; each span of a document once."""
     texts = [one.text for one in found]
     if reply.generated_by == EXTRACTIVE or reply.citations:
-        resolved = quoted(reply.citations, [str(number) for number in range(1, len(found) + 1)], texts)
+        claimed = [Claimed(one.passage, one.start, one.end, one.quote) for one in reply.citations]
+        resolved = quoted(claimed, [str(number) for number in range(1, len(found) + 1)], texts)
     elif reply.text.strip().strip(".[]\"'`*") == prompts.NO_ANSWER:
         return _NOTHING
     else:

@@ -22,7 +22,7 @@ logger = logging.getLogger("holdfast.knowledge")
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What became of an upload. `unchanged`: the same content is there, so nothing is done."""
+    """What became of an upload. `unchanged`: the same content is there, or on its way, so nothing is done."""
 
     document_id: str
     version: int
@@ -74,7 +74,8 @@ class Documents:
             await parts.aclose()
             await self._describe(tenant, known.document_id, title, tags)
             self._figures.documents.labels("unchanged").add()
-            return Taken(known.document_id, known.n, known.job_id, unchanged=True)
+            job_id = known.job_id if known.state == PENDING else ""
+            return Taken(known.document_id, known.n, job_id, unchanged=True)
         version = await self.store.add_version(
             Upload(
                 tenant=tenant,
@@ -139,7 +140,8 @@ class Documents:
 
     async def _heal(self, waiter: Waiter) -> None:
         view = await self._jobs.find(waiter.job_id) if waiter.job_id else None
-        decided = heal(waiter.is_whole, self.now_ms() - waiter.created_ms, view)
+        state, error = (view.state, view.error) if view is not None else (None, "")
+        decided = heal(waiter.is_whole, self.now_ms() - waiter.created_ms, state, error)
         if decided.what == ENQUEUE:
             version = await self.store.version(waiter.version)
             document = version and await self.store.document(version.tenant, version.document_id)

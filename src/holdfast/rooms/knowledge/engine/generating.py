@@ -8,14 +8,14 @@ import msgspec
 
 from holdfast.ports.jobs import Enqueue, Enqueued, JobFailed, Jobs, JobSpec, JobView, Run
 from holdfast.ports.model import Ask
-from holdfast.rooms.knowledge.engine.answering import Answering, given, passages
+from holdfast.rooms.knowledge.engine.answering import Answering, given, passages, turns
 from holdfast.rooms.knowledge.engine.views import cite
 from holdfast.rooms.knowledge.rules import prompts
 from holdfast.rooms.knowledge.rules.answers import CitationShown, SectionShown, WrittenShown
-from holdfast.rooms.knowledge.rules.citations import Resolved
+from holdfast.rooms.knowledge.rules.citations import Cited, Resolved
 from holdfast.rooms.knowledge.rules.problems import BadTemplate, UnknownJob, check_question
 from holdfast.rooms.knowledge.rules.settings import Config
-from holdfast.rooms.knowledge.rules.stored import Filter
+from holdfast.rooms.knowledge.rules.stored import Filter, Found
 from holdfast.rooms.knowledge.rules.templates import (
     SectionPlan,
     Template,
@@ -28,11 +28,11 @@ from holdfast.rooms.knowledge.store.proof import Claim, Proof
 
 GENERATE = "knowledge.generate"
 QUEUE = "ai"
-_TASK = {
-    "en": "{prompt} Sum up what the passages say about it.",
+_SUM_UP = {
+    "en": "{prompt} Sum up what the passages say about it: give a summary.",
     "ko": "{prompt} 구절에 있는 내용을 요약해 쓰십시오.",
 }
-"""What is asked of a model for one section. One that only quotes takes it for a summary of the passages."""
+"""What a model is asked that only quotes and has found no sentence for the section's prompt."""
 _SILENT = {
     "en": "The documents say nothing about this.",
     "ko": "문서에는 이에 관한 내용이 없습니다.",
@@ -53,7 +53,7 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """One section as its step left it: `resolved` numbers `citations`; nothing of them when it was refused."""
+    """One section as its step left it: `resolved` numbers `citations`; none when it was refused."""
 
     heading: str
     resolved: Resolved
@@ -136,19 +136,11 @@ class Generating:
         )
         if not found:
             return Written(heading, Resolved((), ()), (), ())
-        task = _TASK[payload.language].format(prompt=filled(plan.prompt, payload.topic))
-        ask = Ask(
-            messages=prompts.write_turns(task, given(found), payload.language),
-            passages=passages(found),
-            model=payload.model or self._config.model,
-            purpose="generate",
-            template=prompts.WRITE_TEMPLATE,
-            tenant=payload.tenant,
-            user=payload.user,
-            max_tokens=self._config.max_answer_tokens,
-            total_s=self._config.answer_s,
-        )
-        reply, resolved = await self._answering.resolved(ask, found)
+        prompt = filled(plan.prompt, payload.topic)
+        reply, resolved = await self._answering.resolved(self._ask(payload, prompt, found), found)
+        if resolved.verbatim and not resolved.cited:
+            prompt = _SUM_UP[payload.language].format(prompt=prompt)
+            reply, resolved = await self._answering.resolved(self._ask(payload, prompt, found), found)
         if resolved.verbatim:  # nothing is quoted twice in one text
             resolved = resolved.kept(lambda one: _claim(found, one) not in used)
         await self._answering.places.know(one.version for one in found)
@@ -158,6 +150,19 @@ class Generating:
             tuple(cite(n, one, found, self._answering.places) for n, one in enumerate(resolved.cited, 1)),
             tuple(_claim(found, one) for one in resolved.cited),
             reply.generated_by,
+        )
+
+    def _ask(self, payload: Generate, task: str, found: Sequence[Found]) -> Ask:
+        return Ask(
+            messages=turns(prompts.write_turns(task, given(found), payload.language)),
+            passages=passages(found),
+            model=payload.model or self._config.model,
+            purpose="generate",
+            template=prompts.WRITE_TEMPLATE,
+            tenant=payload.tenant,
+            user=payload.user,
+            max_tokens=self._config.max_answer_tokens,
+            total_s=self._config.answer_s,
         )
 
     async def _whole(self, payload: Generate, done: Sequence[Written]) -> WrittenShown:
@@ -204,7 +209,7 @@ def _own(title: str, sections: Sequence[SectionPlan]) -> Template:
         ) from None
 
 
-def _claim(found: Sequence[Any], one: Any) -> Claim:
+def _claim(found: Sequence[Found], one: Cited) -> Claim:
     passage = found[one.source]
     return Claim(passage.version, passage.start + one.start, passage.start + one.end, one.quote)
 

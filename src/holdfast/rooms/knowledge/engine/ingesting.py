@@ -1,13 +1,13 @@
 """Taking a document in, as a job: parse, cut, index, embed, and then swap it in at once.
 
 Whatever is written is written for a pending version, under the lock of its row: a deleted document, an
-erased tenant or a newer version ends the job at its next step and leaves nothing to be found. Every step may be
+erased tenant or a newer version ends the job at its next step, and leaves nothing. Every step may be
 done again: what an earlier attempt has stored is there, and counts.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,7 +46,13 @@ class Embeds(Protocol):
 
     key: str
 
-    async def embed(self, version: Version, told: Callable[[float], None]) -> Any: ...
+    async def embed(self, version: Version, chunks: int, told: Callable[[float], None]) -> Mapping[str, Any]:
+        """Give each of its chunks a vector; what is worth knowing of that. `told` may raise to stop."""
+        ...
+
+    async def served(self, tenant: str) -> None:
+        """A version of the tenant's serves now."""
+        ...
 
 
 class NoEmbedder:
@@ -54,8 +60,11 @@ class NoEmbedder:
 
     key = ""
 
-    async def embed(self, version: Version, told: Callable[[float], None]) -> None:
-        told(1.0)
+    async def embed(self, version: Version, chunks: int, told: Callable[[float], None]) -> Mapping[str, Any]:
+        return {}
+
+    async def served(self, tenant: str) -> None:
+        return None
 
 
 class Ingesting:
@@ -142,12 +151,14 @@ class Ingesting:
         run.progress(PARSED, "indexing")
         count = await run.step("index", lambda: self._index(run, found), int)
         run.progress(INDEXED, "embedding" if self._embedder.key else "serving")
-        await run.step("embed", lambda: self._embed(run, found))
+        if self._embedder.key:
+            await run.step("embed", lambda: self._embed(run, found, count))
         run.progress(EMBEDDED, "serving")
         run.check()
         serves = await self._store.swap(found, self._now_ms())
         if serves:
             await self._name(found)
+            await self._embedder.served(found.tenant)
         run.progress(1.0, f"{count} chunks")
         return "serving" if serves else "superseded"
 
@@ -189,12 +200,14 @@ class Ingesting:
         if document is not None and title and not document.title:
             await self._store.describe(document.tenant, document.id, title, document.tags, self._now_ms())
 
-    async def _embed(self, run: Run, version: Version) -> None:
+    async def _embed(self, run: Run, version: Version, count: int) -> Mapping[str, Any]:
         def told(share: float) -> None:
             run.check()
             run.progress(INDEXED + (EMBEDDED - INDEXED) * share, "embedding")
 
-        await self._embedder.embed(version, told)
+        told_of = await self._embedder.embed(version, count, told)
+        await self._store.note(msgspec.structs.replace(version, facts={**version.facts, **told_of}))
+        return told_of
 
     async def _failed(self, version: Version, problem: Problem) -> JobFailed:
         """What to raise: an error that may pass is tried again, any other ends the version here."""

@@ -10,11 +10,12 @@ from holdfast.ports.jobs import Jobs
 from holdfast.ports.model import Model
 from holdfast.ports.services import Meter
 from holdfast.ports.storage import Sql
-from holdfast.rooms.knowledge.engine.answering import Answer, Answering, Finder, Question, Said
+from holdfast.rooms.knowledge.engine.answering import Answer, Answering, Question, Said
 from holdfast.rooms.knowledge.engine.documents import Documents, Taken
 from holdfast.rooms.knowledge.engine.figures import Figures
 from holdfast.rooms.knowledge.engine.generating import Generating
 from holdfast.rooms.knowledge.engine.ingesting import Embeds, Ingesting
+from holdfast.rooms.knowledge.engine.legs import legs_of
 from holdfast.rooms.knowledge.engine.parsing import Parsers
 from holdfast.rooms.knowledge.engine.places import Places
 from holdfast.rooms.knowledge.engine.receiving import Described
@@ -30,7 +31,10 @@ from holdfast.rooms.knowledge.store.waiting import Waiting
 
 
 class Knowledge:
-    """Documents of tenants and answers from them. Without a tenant everything is of the tenant ""."""
+    """Documents of tenants and answers from them. Without a tenant everything is of the tenant "".
+
+    `embeds` gives chunks their vectors instead of what the settings name.
+    """
 
     def __init__(
         self,
@@ -41,10 +45,9 @@ class Knowledge:
         jobs: Jobs,
         clock: Clock,
         meter: Meter,
-        finder: Callable[[Store], Finder],
-        embedder: Callable[[Store], Embeds],
         data_dir: Path,
         secret: Callable[[], str],
+        embeds: Embeds | None = None,
     ) -> None:
         self.config = config
         self.jobs = jobs
@@ -53,11 +56,12 @@ class Knowledge:
         self.figures = Figures(meter, lambda: self.answering.running)
         self.parsers = Parsers(config.parsers)
         proof = Proof(sql)
+        self.legs = legs_of(config, sql, self.store, model, clock)
         self.places = Places(self.store)
         ingesting = Ingesting(
             self.store,
             self.parsers,
-            embedder(self.store),
+            embeds or self.legs.embeds,
             limits=config.limits,
             chunking=config.chunking,
             clock=clock,
@@ -75,7 +79,7 @@ class Knowledge:
             secret=secret,
         )
         self.answering = Answering(
-            finder(self.store),
+            self.legs.search,
             proof,
             self.places,
             config,
@@ -115,8 +119,8 @@ class Knowledge:
             return await self.documents.add(tenant, user, told, spool)
 
     async def wait(self, taken: Taken) -> str:
-        """How the job of an upload ended: succeeded, failed or cancelled; `unchanged` where there was none."""
-        if taken.unchanged or not taken.job_id:
+        """How the job of an upload ended: succeeded, failed, cancelled; `unchanged` where there was none."""
+        if not taken.job_id:
             return "unchanged"
         last = ""
         async with contextlib.aclosing(self.jobs.events(taken.job_id)) as events:

@@ -88,8 +88,8 @@ class Lexical:
         if unknown and (where.tags or where.documents):
             return None
         weights = {term: worth(term, count, corpus.chunks) for term, count in held.items()}
-        size = _size(len(terms))
-        wanted = unknown + list(rarest(weights, max(size - len(unknown), size // 2)))
+        # Most unknown terms are nobody's, and cost a look-up at most.
+        wanted = unknown + list(rarest(weights, _size(len(terms))))
         if most > FEW // 2 or sum(held[term] for term in wanted if term in held) > FEW:
             return None if unknown else await self._best(where, held, corpus, most)
         found = await self._store.index.holders(where, wanted, 2 * FEW)
@@ -99,7 +99,7 @@ class Lexical:
         self, where: Filter, held: Mapping[str, int], corpus: _Corpus, most: int
     ) -> list[Candidate]:
         """The chunks that have most of the rare terms."""
-        weights = {term: worth(term, count, corpus.chunks) for term, count in held.items()}
+        weights = {term: worth(term, count, corpus.chunks) for term, count in held.items() if count}
         wanted = _within(rarest(weights, _size(len(weights))), held)
         return await self._store.index.candidates(
             where, [(term, weights[term]) for term in wanted], max(SHORTLIST, 2 * most)

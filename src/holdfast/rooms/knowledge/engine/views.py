@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from holdfast.ports.jobs import JobView
-from holdfast.ports.model import Usage
 from holdfast.rooms.knowledge.engine.answering import Answer
 from holdfast.rooms.knowledge.engine.documents import Taken
 from holdfast.rooms.knowledge.engine.places import Places
@@ -14,6 +15,7 @@ from holdfast.rooms.knowledge.rules.answers import (
     DocumentShown,
     JobShown,
     PassageShown,
+    UsageShown,
     VersionShown,
     Watch,
 )
@@ -128,7 +130,7 @@ def answer_shown(answer: Answer, places: Places) -> AnswerShown:
         generated_by=reply.generated_by if reply is not None else "",
         model=reply.model if reply is not None else "",
         removed_claims=answer.resolved.removed,
-        usage=reply.usage if reply is not None else Usage(),
+        usage=msgspec.convert(reply.usage, UsageShown, from_attributes=True) if reply else UsageShown(),
     )
 
 

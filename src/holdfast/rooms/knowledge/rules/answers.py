@@ -5,8 +5,6 @@ from typing import Any
 
 import msgspec
 
-from holdfast.ports.model import Usage
-
 
 class Watch(msgspec.Struct, frozen=True):
     """Where to look for what becomes of a job."""
@@ -112,6 +110,15 @@ class CitationShown(msgspec.Struct, frozen=True, kw_only=True):
     quote: str
 
 
+class UsageShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the model's answer took; `cost` in the currency of the price table."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    estimated: bool = False
+
+
 class AnswerShown(msgspec.Struct, frozen=True, kw_only=True):
     """A checked answer, or a refusal that says what came closest."""
 
@@ -127,7 +134,7 @@ class AnswerShown(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     removed_claims: int
     """Citations of the model's that could not be verified."""
-    usage: Usage
+    usage: UsageShown
 
 
 class SectionShown(msgspec.Struct, frozen=True, kw_only=True):

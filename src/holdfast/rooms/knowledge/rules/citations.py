@@ -15,7 +15,6 @@ import msgspec
 
 from holdfast.kernel.text.sentences import sentences
 from holdfast.kernel.text.words import terms, weight_of
-from holdfast.ports.model import Citation
 
 SUPPORT = 0.5
 """The share of a statement's weighted terms that a sentence must hold to be cited for it."""
@@ -29,6 +28,15 @@ _NUMBERS = re.compile(r"(\d+)(?:\s*[-–~]\s*(\d+))?", re.ASCII)
 _QUOTE = re.compile(r"“([^“”]{2,1000})”|\"([^\"\n]{2,1000})\"|「([^「」]{2,1000})」|『([^『』]{2,1000})』")
 _SAME = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "…": "."})
 _EDGE = " \t\n.,;:…。'\"“”‘’"
+
+
+class Claimed(NamedTuple):
+    """What a model that quotes says it quotes: `passage.text[start:end] == quote`."""
+
+    passage: str
+    start: int
+    end: int
+    quote: str
 
 
 class Cited(NamedTuple):
@@ -70,7 +78,7 @@ class Resolved(msgspec.Struct, frozen=True):
         return Resolved(parts, cited, self.removed + len(self.cited) - len(cited))
 
 
-def quoted(citations: Sequence[Citation], names: Sequence[str], sources: Sequence[str]) -> Resolved:
+def quoted(citations: Sequence[Claimed], names: Sequence[str], sources: Sequence[str]) -> Resolved:
     """The answer of a model that quotes and nothing else; a citation that is not verbatim is left out."""
     cited: list[Cited] = []
     for one in citations:

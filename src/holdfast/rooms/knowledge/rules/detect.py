@@ -90,7 +90,7 @@ def _is_binary(head: bytes) -> bool:
     if not head:
         return False
     nuls = head.count(0)
-    if nuls:
+    if nuls * 100 > len(head):
         one_sided = 0 in (head[::2].count(0), head[1::2].count(0))
         return not (one_sided and nuls * 8 >= len(head))
     strange = sum(head.count(code) for code in range(32) if code not in (7, 8, 9, 10, 12, 13, 27))

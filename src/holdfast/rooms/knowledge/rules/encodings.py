@@ -32,7 +32,7 @@ def decoded(raw: bytes, declared: str = "") -> tuple[str, str]:
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return raw[len(mark) :].decode(encoding, "replace"), encoding
-    if 0 in raw[:4096]:
+    if raw[:4096].count(0) * 8 >= len(raw[:4096]) > 0:  # without a mark; a stray NUL is only rubbish
         encoding = "utf-16-le" if raw[1:4096:2].count(0) >= raw[:4096:2].count(0) else "utf-16-be"
         return raw.decode(encoding, "replace"), encoding
     named = known(declared)

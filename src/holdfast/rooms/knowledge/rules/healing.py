@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from holdfast.ports.jobs import JobView
-
 LEAVE, ENQUEUE, FAIL = "leave", "enqueue", "fail"
 UPLOAD_MS = 600_000
 """How long an upload may take to be written down whole; past it, whoever wrote it has gone."""
@@ -18,8 +16,8 @@ class Healing(NamedTuple):
     reason: str = ""
 
 
-def heal(is_whole: bool, age_ms: int, job: JobView | None) -> Healing:
-    """`job` is the one that is to make the version, None when there is none or nobody knows it.
+def heal(is_whole: bool, age_ms: int, job: str | None, error: str = "") -> Healing:
+    """`job` is the state of the one that is to make the version, None when there is none or nobody knows it.
 
     >>> heal(True, 60_000, None).what, heal(True, 0, None).what, heal(False, 60_000, None).what
     ('enqueue', 'leave', 'leave')
@@ -28,7 +26,7 @@ def heal(is_whole: bool, age_ms: int, job: JobView | None) -> Healing:
         return Healing(FAIL, "the upload broke off") if age_ms > UPLOAD_MS else Healing(LEAVE)
     if job is None:
         return Healing(ENQUEUE) if age_ms > GRACE_MS else Healing(LEAVE)
-    if job.state in ("failed", "cancelled"):
-        return Healing(FAIL, f"{job.state}: {job.error}" if job.error else job.state)
+    if job in ("failed", "cancelled"):
+        return Healing(FAIL, f"{job}: {error}" if error else job)
     # A job that succeeded has swapped its version in, or has found it gone; this one was never done.
-    return Healing(ENQUEUE) if job.state == "succeeded" else Healing(LEAVE)
+    return Healing(ENQUEUE) if job == "succeeded" else Healing(LEAVE)

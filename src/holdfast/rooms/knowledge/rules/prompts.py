@@ -12,8 +12,6 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from holdfast.ports.model import Turn
-
 ASK_TEMPLATE = "knowledge-ask/1"
 WRITE_TEMPLATE = "knowledge-write/1"
 NO_ANSWER = "NO_ANSWER"
@@ -56,6 +54,13 @@ _WRITING = {
 }
 
 
+class Said(NamedTuple):
+    """One turn: `role` is `system` or `user`."""
+
+    role: str
+    content: str
+
+
 class Given(NamedTuple):
     """A passage as a model sees it; `number` is ours."""
 
@@ -77,16 +82,16 @@ def fenced(given: Sequence[Given]) -> str:
     )
 
 
-def ask_turns(question: str, given: Sequence[Given]) -> tuple[Turn, ...]:
+def ask_turns(question: str, given: Sequence[Given]) -> tuple[Said, ...]:
     """The turns of a question. It stands last and alone, so that nothing in a document comes after it."""
     rules = _RULES[language(question)]
-    return (Turn("system", rules), Turn("user", fenced(given)), Turn("user", question))
+    return (Said("system", rules), Said("user", fenced(given)), Said("user", question))
 
 
-def write_turns(task: str, given: Sequence[Given], spoken: str) -> tuple[Turn, ...]:
+def write_turns(task: str, given: Sequence[Given], spoken: str) -> tuple[Said, ...]:
     """The turns of one section of a text in the language `spoken`."""
     rules = _RULES[spoken] + _WRITING[spoken]
-    return (Turn("system", rules), Turn("user", fenced(given)), Turn("user", task))
+    return (Said("system", rules), Said("user", fenced(given)), Said("user", task))
 
 
 def harmless(text: str) -> str:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.rooms.knowledge.rules.chunks import Chunking
+from holdfast.rooms.knowledge.rules.embedding import Batching, Pace
 from holdfast.rooms.knowledge.rules.parsed import Limits
 from holdfast.rooms.knowledge.rules.refusing import SURE_ENOUGH
 
@@ -36,7 +37,25 @@ class Config(msgspec.Struct, frozen=True):
     chunk_overlap: Annotated[
         int, Meta(ge=0, le=2_000, description="characters that a chunk may repeat of the one before it")
     ] = 120
-    passages: Annotated[int, Meta(ge=1, le=50, description="passages that an answer is given")] = 8
+    embeddings_model: Annotated[
+        str, Meta(description="public name of a model that makes vectors; empty: terms alone are searched")
+    ] = ""
+    embeddings_folder: Annotated[
+        str, Meta(description="or a folder with a BERT-like model, which is run in this process")
+    ] = ""
+    embeddings_per_minute: Annotated[
+        float, Meta(gt=0, description="requests a minute for vectors, of all processes together")
+    ] = 1_000.0
+    embedding_tokens_per_minute: Annotated[
+        float, Meta(gt=0, description="tokens a minute for vectors, of all processes together")
+    ] = 1_000_000.0
+    embedding_batch: Annotated[int, Meta(ge=1, le=2_048, description="chunks in one request for vectors")] = (
+        64
+    )
+    embedding_concurrency: Annotated[
+        int, Meta(ge=1, le=64, description="requests for vectors under way at once, of one document")
+    ] = 3
+    passages: Annotated[int, Meta(ge=1, le=50, description="passages that an answer is given")] = 6
     refuse_below: Annotated[
         float,
         Meta(ge=0, le=1, description="probability that the passages answer; below it a question is refused"),
@@ -75,6 +94,18 @@ class Config(msgspec.Struct, frozen=True):
             cpu_s=self.parse_cpu_s,
             memory_bytes=self.parse_memory_bytes,
         )
+
+    @property
+    def pace(self) -> Pace:
+        """How fast an embedder may be asked."""
+        return Pace(
+            requests_per_minute=self.embeddings_per_minute, tokens_per_minute=self.embedding_tokens_per_minute
+        )
+
+    @property
+    def batching(self) -> Batching:
+        """How chunks are put together for it."""
+        return Batching(size=self.embedding_batch, concurrency=self.embedding_concurrency)
 
     @property
     def chunking(self) -> Chunking:

@@ -153,6 +153,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     score: float = 0.0
     held: float = 0.0
+    counts: bytes = b""
+    """Its packed terms, by which passages are told apart."""
 
 
 class Filter(msgspec.Struct, frozen=True):

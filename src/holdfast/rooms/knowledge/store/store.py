@@ -22,7 +22,7 @@ from holdfast.rooms.knowledge.rules.stored import (
     text_hash,
 )
 from holdfast.rooms.knowledge.rules.words import counted, packed
-from holdfast.rooms.knowledge.store import index, tables, vectors
+from holdfast.rooms.knowledge.store import index, paces, tables, vectors
 from holdfast.rooms.knowledge.store.index import Index
 from holdfast.rooms.knowledge.store.pending import hold
 
@@ -37,6 +37,7 @@ PART = 1 << 20
 def _create(op: Any) -> None:
     tables.create(op.get_bind())
     vectors.create(op.get_bind())
+    paces.create(op.get_bind())
     index.create(op.get_bind())
 
 
@@ -277,8 +278,7 @@ class Store:
         found = []
         for hit in hits:
             if (row := rows.get(hit.chunk)) is not None:
-                text = await self.text(row[2], row[7], row[8])
-                found.append(_found(row, text, hit))
+                found.append(_found(row, hit))
         return found
 
     async def _held(self, no: int, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -310,6 +310,7 @@ def _chunk_rows(tenant: str, id: int, piece: Piece) -> tuple[dict[str, Any], dic
         "start": piece.start,
         "end": piece.end,
         "path": encode_json(piece.path).decode(),
+        "text": piece.text,
         "text_hash": text_hash(tenant, piece.path, piece.text),
         "terms": terms,
     }
@@ -341,8 +342,8 @@ def _version(row: Row) -> Version:
     return Version(**{**values, "facts": decode_json(values["facts"])})
 
 
-def _found(row: Row, text: str, hit: Hit) -> Found:
-    id, document_id, no, n, name, title, tags, start, end, path = row
+def _found(row: Row, hit: Hit) -> Found:
+    id, document_id, no, n, name, title, tags, start, end, path, text, counts = row
     return Found(
         chunk=id,
         document_id=document_id,
@@ -358,4 +359,5 @@ def _found(row: Row, text: str, hit: Hit) -> Found:
         text=text,
         score=hit.score,
         held=hit.held,
+        counts=bytes(counts),
     )

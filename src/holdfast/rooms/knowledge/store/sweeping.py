@@ -4,7 +4,7 @@ from holdfast.ports.storage import Sql
 from holdfast.rooms.knowledge.rules.stored import FAILED
 from holdfast.rooms.knowledge.store import tables
 from holdfast.rooms.knowledge.store.index import Index, slices
-from holdfast.rooms.knowledge.store.vectors import drop_orphans
+from holdfast.rooms.knowledge.store.vectors import drop_orphans, drop_trials
 
 _AT_ONCE = 32
 
@@ -34,7 +34,9 @@ class Sweeper:
             await tx.run(tables.TOUCH, {"tenant": tenant, "revision": now_ms})
         while await self.sweep(tenant):
             pass
-        await self._sql.run(tables.FORGET_TENANT, {"of_tenant": tenant})
+        async with self._sql.transaction() as tx:
+            await drop_trials(tx, tenant)
+            await tx.run(tables.FORGET_TENANT, {"of_tenant": tenant})
         return count
 
     async def sweep(self, tenant: str | None = None) -> int:

@@ -116,6 +116,7 @@ chunks = Table(
     Column("start", BigInteger, nullable=False),
     Column("end", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
+    Column("text", Text, nullable=False),
     Column("text_hash", Text, nullable=False),
     Column("terms", Text, nullable=False),
     Index("knowledge_chunks_by_hash", "text_hash"),
@@ -310,12 +311,23 @@ ADD_RANK = insert_ignore(ranks, ("id",))
 DROP_RANKS = delete(ranks).where(ranks.c.id.between(bindparam("low"), bindparam("high")))
 FOUND = (
     select(
-        _c.id, _d.id.label("document_id"), _v.no, _v.n, _d.name, _d.title, _d.tags, _c.start, _c.end, _c.path
+        _c.id,
+        _d.id.label("document_id"),
+        _v.no,
+        _v.n,
+        _d.name,
+        _d.title,
+        _d.tags,
+        _c.start,
+        _c.end,
+        _c.path,
+        _c.text,
+        ranks.c.counts,
     )
     .select_from(
-        chunks.join(versions, _v.no == _c.id.op(">>")(literal_column(str(CHUNK_BITS)))).join(
-            documents, _d.id == _v.document_id
-        )
+        chunks.join(versions, _v.no == _c.id.op(">>")(literal_column(str(CHUNK_BITS))))
+        .join(documents, _d.id == _v.document_id)
+        .join(ranks, ranks.c.id == _c.id)
     )
     .where(_c.id.in_(bindparam("ids", expanding=True)), _v.tenant == bindparam("tenant"), _v.state == SERVING)
 )

@@ -3,11 +3,26 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, bindparam, delete, func, select
+from msgspec import structs
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 
 from holdfast.ports.storage import Sql, Transaction
 from holdfast.ports.upsert import upsert
 from holdfast.rooms.knowledge.rules.stored import CHUNK_BITS, SERVING, Filter
+from holdfast.rooms.knowledge.rules.trial import Trial
 from holdfast.rooms.knowledge.store import tables
 from holdfast.rooms.knowledge.store.pending import hold
 
@@ -22,6 +37,20 @@ rows = Table(
     Column("vector", LargeBinary, nullable=False),
     Column("poison", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Index("knowledge_vectors_by_embedder", "embedder", "poison"),
+)
+
+
+trials = Table(
+    "knowledge_trials",
+    _meta,
+    Column("tenant", Text, primary_key=True),
+    Column("embedder", Text, primary_key=True),
+    Column("sample", BigInteger, nullable=False),
+    Column("dense", Float, nullable=False),
+    Column("lexical", Float, nullable=False),
+    Column("chunks", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 
@@ -42,7 +71,7 @@ def create(bind: Any) -> None:
 _r, _c, _v, _d = rows.c, tables.chunks.c, tables.versions.c, tables.documents.c
 _PUT = upsert(rows, ("text_hash", "embedder"), ("dims", "vector", "poison"))
 _missing = (
-    select(_c.id, _c.start, _c.end, _c.path, _c.text_hash)
+    select(_c.id, _c.path, _c.text, _c.text_hash)
     .where(
         _c.id.between(bindparam("low"), bindparam("high")),
         ~select(_r.dims).where(_r.text_hash == _c.text_hash, _r.embedder == bindparam("embedder")).exists(),
@@ -50,6 +79,7 @@ _missing = (
     .order_by(_c.id)
 )
 _MISSING = _missing.limit(bindparam("most"))
+_DIMS = select(_r.dims).where(_r.embedder == bindparam("embedder"), _r.poison == "").limit(1)
 _POISONED = (
     select(_c.id, _r.poison)
     .select_from(tables.chunks.join(rows, _r.text_hash == _c.text_hash))
@@ -71,6 +101,12 @@ _OF_VERSION = (
     )
     .order_by(_c.id)
 )
+_t = trials.c
+_TRIAL = select(_t.sample, _t.dense, _t.lexical, _t.chunks, _t.at_ms).where(
+    _t.tenant == bindparam("tenant"), _t.embedder == bindparam("embedder")
+)
+_PUT_TRIAL = upsert(trials, ("tenant", "embedder"), ("sample", "dense", "lexical", "chunks", "at_ms"))
+_DROP_TRIALS = delete(trials).where(_t.tenant == bindparam("of_tenant"))
 _SERVING = (
     select(_v.no, _v.chunks, _v.embedder)
     .where(_v.tenant == bindparam("tenant"), _v.state == SERVING)
@@ -118,11 +154,16 @@ class VectorStore:
 
     async def missing(
         self, version: int, embedder: str, *, after: int = 0, most: int = 256
-    ) -> list[tuple[int, int, int, str, str]]:
-        """(id, start, end, path, hash) of a version's chunks, numbered above `after`, that have no vector."""
+    ) -> list[tuple[int, str, str, str]]:
+        """(id, path, text, hash) of a version's chunks, numbered above `after`, that have no vector."""
         low, high = _span(version)
         values = {"low": max(low, after + 1), "high": high, "embedder": embedder, "most": most}
-        return [(r[0], r[1], r[2], r[3], r[4]) for r in await self._sql.fetch(_MISSING, values)]
+        return [(r[0], r[1], r[2], r[3]) for r in await self._sql.fetch(_MISSING, values)]
+
+    async def dims(self, embedder: str) -> int | None:
+        """How long this embedder's vectors are; None where there are none yet."""
+        found = await self._sql.fetch(_DIMS, {"embedder": embedder})
+        return found[0][0] if found else None
 
     async def poisoned(self, version: int, embedder: str, most: int = 100) -> list[tuple[int, str]]:
         """(chunk, why) for chunks that no vector can be had for."""
@@ -153,6 +194,21 @@ class VectorStore:
             values["documents"] = list(where.documents)
         statement = _BOTH if where.tags and where.documents else _TAGGED if where.tags else _NAMED
         return [row[0] for row in await self._sql.fetch(statement, values)]
+
+    async def trial(self, tenant: str, embedder: str) -> Trial | None:
+        """How the embedder did on this tenant's chunks, the last time that it was tried."""
+        found = await self._sql.fetch(_TRIAL, {"tenant": tenant, "embedder": embedder})
+        return Trial(*found[0]) if found else None
+
+    async def put_trial(self, tenant: str, embedder: str, trial: Trial) -> None:
+        """Keep how it did."""
+        values = {"tenant": tenant, "embedder": embedder, **structs.asdict(trial)}
+        await self._sql.run(_PUT_TRIAL, values)
+
+
+async def drop_trials(tx: Transaction, tenant: str) -> None:
+    """Forget how embedders did on a tenant's chunks."""
+    await tx.run(_DROP_TRIALS, {"of_tenant": tenant})
 
 
 async def drop_orphans(tx: Transaction, low: int, high: int) -> None:
