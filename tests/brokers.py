@@ -1,8 +1,8 @@
 """A real RabbitMQ for the tests, as an ordinary process with a node, ports and folders of its own.
 
-It comes from the machine: there is no wheel of it, nor of another broker that speaks AMQP 0-9-1. Where none is
-installed the tests of RabbitMQ are not collected, the report's header says so, and the rest is tested on Redis;
-HOLDFAST_TEST_RABBITMQ=required makes a missing one an error.
+It comes from the machine: there is no wheel of it, nor of another broker that speaks AMQP 0-9-1. Where
+none is installed the tests of RabbitMQ are not collected, the report's header says so, and the rest is
+tested on Redis; HOLDFAST_TEST_RABBITMQ=required makes a missing one an error.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """`celery -A holdfast.celery worker`: Celery's workers on the jobs of an app, or of the built-in API.
 
-HOLDFAST_APP names the app whose jobs these are (`module:app`, as for `holdfast serve`); settings come from where
-they always come from. Nothing is composed until Celery asks for `app`.
+HOLDFAST_APP names the app whose jobs these are (`module:app`, as for `holdfast serve`); settings come from
+where they always come from. Nothing is composed until Celery asks for `app`.
 """
 
 import os
@@ -71,4 +71,4 @@ def work(target: str, line: Sequence[str]) -> None:
     """Become that worker, in this process; does not return."""
     if target:
         os.environ[APP_ENV] = target
-    os.execv(line[0], list(line))
+    os.execv(line[0], list(line))  # noqa: S606 - our own command line, and no shell wanted

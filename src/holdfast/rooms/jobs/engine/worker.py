@@ -95,8 +95,7 @@ class Worker:
             folders=folders,
             previous=previous,
         )
-        self._news = asyncio.Event()
-        self._written = asyncio.Event()
+        self._news, self._written = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._left: set[asyncio.Task[None]] = set()
         self._stopping = False
