@@ -76,9 +76,9 @@ async def test_all_ways_to_the_candidates_rank_alike(store, monkeypatch):
         lexical = Lexical(store, ManualClock())
         answers = []
         for where in (ACME, ACME, Filter("acme", tagged)):
-            answers.append([[hit.chunk for hit in await lexical.search(where, q, 5)] for q in questions])
+            answers.append([[hit.chunk for hit in await lexical.search(where, q, 1)] for q in questions])
         assert answers[0] == answers[1] == answers[2]
         return answers[0]
 
-    # All that have a rare term, or those with most of them: of 40 chunks both are all that matter.
+    # All that have a rare term, or those with most of them: the best is among both.
     assert await all_of(256) == await all_of(10)

@@ -28,8 +28,8 @@ def test_one_leg_alone_stays_as_it_is():
 
 def test_legs_count_by_their_weight():
     legs = hits(1, 2, 3), hits(3, 9, 1)
-    assert [hit.chunk for hit in fused([(legs[0], 1.0), (legs[1], 0.2)], 4)][0] == 1
-    assert [hit.chunk for hit in fused([(legs[0], 0.2), (legs[1], 1.0)], 4)][0] == 3
+    assert fused([(legs[0], 1.0), (legs[1], 0.2)], 1)[0].chunk == 1
+    assert fused([(legs[0], 0.2), (legs[1], 1.0)], 1)[0].chunk == 3
 
 
 @given(
@@ -46,7 +46,7 @@ def test_a_copy_waits_until_something_else_was_said():
     alike = likeness([packed(text)[1] for text in texts])
     assert alike[0, 1] == pytest.approx(1.0)
     assert alike[0, 2] == alike[0, 3] == 0.0
-    assert spread([1.0, 0.99, 0.8, 0.0], alike, 3) == [0, 2, 1]
+    assert spread([1.0, 0.99, 0.8, 0.0], alike, 4) == [0, 2, 3, 1]
     assert spread([1.0, 0.99, 0.8, 0.0], alike, 9, balance=0.0) == [0, 1, 2, 3]
     assert spread([], np.zeros((0, 0), np.float32), 3) == []
     assert spread([5.0, 5.0], likeness([b"", b""]), 2) == [0, 1]
@@ -76,7 +76,7 @@ def test_a_trial_is_held_again_when_the_index_has_grown():
 
 def test_a_case_is_a_first_sentence_and_the_rest():
     case = case_of(
-        "농장은 겨울에도 문을 연다. 딸기는 온실에서 자라며 하루 두 번 물을 주고 저녁에는 불을 켠다. 값은 그대로다."
+        "농장은 겨울에도 문을 연다. 딸기는 온실에서 자라며 하루 두 번 물을 주고 저녁에는 늘 불을 켜 둔다."
     )
     assert case.question == "농장은 겨울에도 문을 연다."
     assert case.rest.startswith("딸기는")

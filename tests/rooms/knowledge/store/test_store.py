@@ -16,7 +16,18 @@ from tests.rooms.knowledge.databases import sql as sql
 from tests.rooms.knowledge.databases import store as store
 
 # All but the counters, which number versions for ever.
-TABLES = ["documents", "tags", "versions", "uploads", "texts", "chunks", "vectors", "revisions", "postings"]
+TABLES = [
+    "ranks",
+    "documents",
+    "tags",
+    "versions",
+    "uploads",
+    "texts",
+    "chunks",
+    "vectors",
+    "revisions",
+    "postings",
+]
 
 
 async def ask(store, *terms, where=ACME, most=10):
@@ -171,14 +182,14 @@ async def test_erasing_a_tenant_leaves_nothing_of_it(sql, store):
         version = await pending(store, "a", ["same text"] * 3, tenant=tenant, tags=("t",))
         await store.put_upload(version.no, 0, b"x")
         missing = await vectors.missing(version.no, "e")
-        await vectors.put(version.no, "e", [Stored(missing[0][4], 1, b"\0\0")], NOW)
+        await vectors.put(version.no, "e", [Stored(missing[0][3], 1, b"\0\0")], NOW)
         assert await vectors.missing(version.no, "e") == []  # the three share one vector, tenants do not
         await store.swap(version, NOW)
     assert (await rows_left(sql))["vectors"] == 2
     sweeper = Sweeper(sql, store.index)
     assert await sweeper.erase("acme", NOW) == 1
     left = await rows_left(sql)
-    assert left == {**dict.fromkeys(TABLES, 1), "chunks": 3, "postings": left["postings"]}
+    assert left == {**dict.fromkeys(TABLES, 1), "chunks": 3, "ranks": 3, "postings": left["postings"]}
     assert await sweeper.erase("evil", NOW) == 1
     assert await rows_left(sql) == {}
 
@@ -186,7 +197,7 @@ async def test_erasing_a_tenant_leaves_nothing_of_it(sql, store):
 async def test_a_vector_outlives_its_version_while_another_has_the_text(sql, store):
     vectors = VectorStore(sql)
     first = await pending(store, "a", ["same", "old"])
-    made = [Stored(row[4], 1, b"\0\0") for row in await vectors.missing(first.no, "e")]
+    made = [Stored(row[3], 1, b"\0\0") for row in await vectors.missing(first.no, "e")]
     await vectors.put(first.no, "e", made, NOW)
     await store.swap(first, NOW)
     second = await pending(store, "a", ["same", "new"])

@@ -88,8 +88,8 @@ class Lexical:
         if unknown and (where.tags or where.documents):
             return None
         weights = {term: worth(term, count, corpus.chunks) for term, count in held.items()}
-        size = _size(len(terms))
-        wanted = unknown + list(rarest(weights, max(size - len(unknown), size // 2)))
+        # Most unknown terms are nobody's, and cost a look-up at most.
+        wanted = unknown + list(rarest(weights, _size(len(terms))))
         if most > FEW // 2 or sum(held[term] for term in wanted if term in held) > FEW:
             return None if unknown else await self._best(where, held, corpus, most)
         found = await self._store.index.holders(where, wanted, 2 * FEW)
@@ -99,7 +99,7 @@ class Lexical:
         self, where: Filter, held: Mapping[str, int], corpus: _Corpus, most: int
     ) -> list[Candidate]:
         """The chunks that have most of the rare terms."""
-        weights = {term: worth(term, count, corpus.chunks) for term, count in held.items()}
+        weights = {term: worth(term, count, corpus.chunks) for term, count in held.items() if count}
         wanted = _within(rarest(weights, _size(len(weights))), held)
         return await self._store.index.candidates(
             where, [(term, weights[term]) for term in wanted], max(SHORTLIST, 2 * most)
@@ -153,7 +153,7 @@ def _ranked(
     scores, shares = bm25(chunks, found, weights, corpus.usual)
     # What nobody holds counts too: it was asked for, and is not there.
     whole = float(weights.sum())
-    order = np.argsort(-scores, kind="stable")[:most]
+    order = np.lexsort((np.array([chunk.chunk for chunk in chunks]), -scores))[:most]
     return [
         Hit(chunks[at].chunk, float(scores[at]), chunks[at].document_id, float(shares[at]) / whole)
         for at in order

@@ -49,10 +49,10 @@ class Matrix:
     @property
     def dims(self) -> int:
         """0 where there is no row."""
-        return self._rows.shape[1]
+        return int(self._rows.shape[1])
 
     def __len__(self) -> int:
-        return int(self._alive[: self._used].sum(dtype=np.int64).item())
+        return sum(end - begin for begin, end in self._spans.values())
 
     def add(self, version: int, chunks: npt.NDArray[np.int64], rows: Floats) -> None:
         """Take in a version's rows, of `dims` dimensions where there are some already."""
@@ -118,7 +118,8 @@ class Matrix:
             return
         size = max(_FIRST, end, len(self._rows) + len(self._rows) // 2)
         rows = np.zeros((size, dims), np.float32)
-        rows[: self._used] = self._rows[: self._used]
+        if self._used:
+            rows[: self._used] = self._rows[: self._used]
         self._rows = rows
         chunks = np.zeros(size, np.int64)
         chunks[: self._used] = self._chunks[: self._used]

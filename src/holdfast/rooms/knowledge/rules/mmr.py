@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 BALANCE = 0.3
-"""What a perfect likeness costs, of the whole scale of relevance."""
+"""What a likeness of 1 costs, of the whole scale of relevance."""
+COPY = 0.9
+"""Likeness from which on it is the same passage again: it comes when there is nothing else."""
 
 
 def likeness(packed: Sequence[bytes]) -> npt.NDArray[np.float32]:
@@ -44,4 +46,6 @@ def spread(
         picks.append(at)
         left[at] = -np.inf
         np.maximum(nearest, alike[at], out=nearest)
+        copies = (alike[at] >= COPY) & (left >= 0.0)
+        left[copies] -= 2.0 if balance else 0.0
     return picks

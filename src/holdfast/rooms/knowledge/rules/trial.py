@@ -21,7 +21,8 @@ PASS = 0.6
 HEAVIEST = 1.5
 GROWN = 4
 """Times the chunks of the last trial after which there is another."""
-_SHORTEST_QUESTION, _SHORTEST_REST = 12, 40
+_SHORTEST_QUESTION, _SHORTEST_REST = 8, 30
+"""Characters; a Korean sentence has few."""
 
 
 class Trial(msgspec.Struct, frozen=True):
