@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 START_S = 120.0
@@ -99,10 +100,8 @@ class RabbitServer:
     def kill(self) -> None:
         """SIGKILL, as the out-of-memory killer would."""
         assert self._process is not None
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(START_S)
 
     def forget(self) -> None:

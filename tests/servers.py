@@ -92,9 +92,12 @@ def unprivileged() -> pwd.struct_passwd | None:
 
 
 class PostgresServer:
-    """One server of our own on a free port of 127.0.0.1; `url` is good as soon as `start` returns."""
+    """One server of our own on a free port of 127.0.0.1; `url` is good as soon as `start` returns.
 
-    def __init__(self, binaries: Path | None = None) -> None:
+    A `durable` one waits for the disk at every commit, as a server does by default; tests do without.
+    """
+
+    def __init__(self, binaries: Path | None = None, *, durable: bool = False) -> None:
         found = binaries or machine_binaries() or wheel_binaries()
         if found is None:
             raise RuntimeError(f"no PostgreSQL for the tests: {ADVICE}")
@@ -104,6 +107,7 @@ class PostgresServer:
         self.binaries = self._reachable(found)
         self.port = _free_port()
         self.log: deque[str] = deque(maxlen=200)
+        self._durable = durable
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._data = self.folder / "data"
@@ -146,14 +150,13 @@ class PostgresServer:
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
             "max_connections": "100",
             "lc_messages": "C",
             "logging_collector": "off",
             "log_destination": "stderr",
         }
+        if not self._durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         command = [str(self.binaries / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]

@@ -2,12 +2,11 @@
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast.kernel.errors import Problem
@@ -70,17 +69,10 @@ def _run(given: list[str]) -> int:
     )
     if run is not None:
         return run(options)
-    with asyncio.Runner(loop_factory=_loop_factory() if options.alone else None) as runner:
+    from holdfast.serve import loop_factory
+
+    with asyncio.Runner(loop_factory=loop_factory() if options.alone else None) as runner:
         return runner.run(_run_verb(holdfast.get(options.config), options))
-
-
-def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
-    """The loop that `holdfast serve` would take, for a verb that serves: uvloop's where it is installed."""
-    if importlib.util.find_spec("uvloop") is None:
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
 
 
 class _Lazy:
@@ -168,12 +160,24 @@ def _worker_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queues", metavar="A,B", help="work off these queues only")
     parser.add_argument("--concurrency", type=int, metavar="N", help="jobs of each queue at once")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="so many workers (default 1)")
+    parser.add_argument(
+        "--engine",
+        choices=("embedded", "celery"),
+        default="embedded",
+        help="whose worker: our own (default), or Celery's, which takes what the broker says",
+    )
 
 
 def _worker(options: argparse.Namespace) -> int:
     # Through the environment, as `serve` does: the app makes its Holdfast itself.
-    if options.queues:
-        names = [name.strip() for name in options.queues.split(",") if name.strip()]
+    names = [name.strip() for name in (options.queues or "").split(",") if name.strip()]
+    if options.engine == "celery":
+        from holdfast import celery
+
+        pool = "prefork" if options.processes > 1 else "threads"
+        slots = options.processes if options.processes > 1 else options.concurrency or 0
+        celery.work(options.app, celery.command(names, concurrency=slots, pool=pool))
+    if names:
         os.environ["HOLDFAST_JOBS_ONLY"] = json.dumps(names)
     if options.concurrency is not None:
         os.environ["HOLDFAST_JOBS_CONCURRENCY"] = str(options.concurrency)

@@ -315,8 +315,10 @@ def read_settings(
 
 
 def compose(settings: Settings, clock: Clock | None = None, process: str = "") -> Ground:
-    """Build every room that is wanted and can run; nothing is started yet. `process`: as PROCESS_ENV says
-    it."""
+    """Build every room that is wanted and can run; nothing is started yet.
+
+    `process` is what PROCESS_ENV else says.
+    """
     ground = Ground(settings, clock or SystemClock())
     ground.jobs_kind = process or os.environ.get(PROCESS_ENV) or ground.jobs_kind
     ground.seed = partial(seed_demo, ground)

@@ -1,5 +1,6 @@
 """`holdfast serve`: uvicorn around the layer, in one process or several, with an orderly stop."""
 
+import asyncio
 import contextlib
 import importlib
 import importlib.util
@@ -7,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,15 @@ def options(server: ServerConfig) -> dict[str, Any]:
         "server_header": False,
         "proxy_headers": False,  # whose headers are believed is the edge's business: identity.trusted_proxies
     }
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The loop that `holdfast serve` would take, for a verb that serves: uvloop's where it is installed."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def _serve_one(server: ServerConfig, app: Any) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from holdfast.app import Holdfast
 from holdfast.compose import PROCESS_ENV, room_is_here
 from holdfast.kernel.errors import Misconfigured, Problem
-from holdfast.serve import load_app
+from holdfast.serve import load_app, loop_factory
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
@@ -32,7 +32,8 @@ def work(target: str, *, kind: str = "worker", processes: int = 1) -> int:
     if hold is None:
         found = hold = Holdfast(found)
     _ = hold.jobs  # says why, where the room is off
-    return asyncio.run(_one(found, hold))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_one(found, hold))
 
 
 async def _one(app: Any, hold: Holdfast) -> int:

@@ -77,6 +77,15 @@ async def test_what_was_written_before_an_end_still_leaves(end: str) -> None:
         assert await pair.reader.read() == b"last words"
 
 
+async def test_what_was_written_to_a_peer_that_has_gone_since_is_dropped() -> None:
+    async with Pair() as pair:
+        pair.transport.write(b"too late")
+        pair.counted.inner.abort()  # as a reset would, before the turn ends
+        pair.transport.flush()
+        assert pair.counted.writes == []
+        assert pair.transport.get_write_buffer_size() == 0
+
+
 async def test_an_abort_drops_what_has_gathered() -> None:
     async with Pair() as pair:
         pair.transport.write(b"never")

@@ -46,12 +46,13 @@ class GatheringTransport(asyncio.Transport):
             self.write(data)
 
     def flush(self) -> None:
-        """Pass on what has gathered."""
+        """Pass on what has gathered, unless the peer has gone since: uvloop raises then."""
         parts = self._parts
         if parts:
-            self._inner.write(parts[0] if len(parts) == 1 else b"".join(parts))
             self._parts = []
             self._size = 0
+            if not self._inner.is_closing():
+                self._inner.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def close(self) -> None:
         self.flush()

@@ -100,9 +100,17 @@ class Claims:
 
     async def plan(self) -> list[Ask]:
         """What to ask for now; looks at queues that have a place and something new."""
+        for line in self.lines.values():
+            now = self._clock.monotonic()
+            if line.free > 0 and now >= line.wait_until and line.stirred and now >= line.look_at():
+                line.stirred = line.rung = False  # before the look: what comes during it stirs again
+                line.looked_at = now
+                line.lanes = await self._look(line)
+        # After the looks, because they take a while: places that came free meanwhile are asked for, too, in
+        # the transaction that writes what ended. Otherwise every other turn would be one of each alone.
         asks: list[Ask] = []
         for line in self.lines.values():
-            if line.free > 0:
+            if line.lanes and line.free > 0 and self._clock.monotonic() >= line.wait_until:
                 asks += await self._of(line)
         return asks
 
@@ -130,17 +138,10 @@ class Claims:
         return found
 
     async def _of(self, line: Line) -> list[Ask]:
-        now = self._clock.monotonic()
-        if line.wait_until > now:
-            return []
-        if line.stirred and now >= line.look_at():
-            line.stirred = line.rung = False  # before the look: what comes during it stirs again
-            line.looked_at = now
-            line.lanes = await self._look(line)
         slots = line.free
-        if line.lanes and line.rate is not None:
+        if line.rate is not None:
             slots = await pace(line, slots, self._upkeep, self._clock)
-        if not line.lanes or slots <= 0:
+        if slots <= 0:
             return []
         shares = fairness.share(slots, line.lanes, line.served)
         line.served = shares.last

@@ -49,6 +49,8 @@ _SHOWN = 20
 class Crew:
     """Everything that runs by itself in one process."""
 
+    _news: asyncio.TimerHandle | None = None
+
     def __init__(
         self,
         engine: JobsEngine,
@@ -109,7 +111,6 @@ class Crew:
         self._due_task: asyncio.Task[None] | None = None
         self._complained: dict[str, float] = {}
         self._working = False
-        self._news: asyncio.TimerHandle | None = None
         self._rate = (0, 0.0)
 
     # -- life -------------------------------------------------------------------------------------

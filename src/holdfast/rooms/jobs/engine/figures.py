@@ -18,7 +18,9 @@ class Figures:
             "holdfast_jobs_wait_seconds", "Time from when a job could have begun until it did.", ("queue",)
         )
         self._ended = meter.counter(
-            "holdfast_jobs_attempts_total", "Attempts that ended, by how.", ("queue", "outcome")
+            "holdfast_jobs_attempts_total",
+            "Attempts that ended, by how and by error kind.",
+            ("queue", "outcome", "kind"),
         )
         self._enqueued = meter.counter("holdfast_jobs_enqueued_total", "Jobs enqueued.", ("queue",))
         self._rescued = meter.counter(
@@ -30,7 +32,7 @@ class Figures:
         )
         self._letters = meter.gauge("holdfast_jobs_dead_letters", "Dead letters there are.").labels()
         self._workers = meter.gauge("holdfast_jobs_active_workers", "Workers that are alive.").labels()
-        self._bound: dict[tuple[str, str], tuple[Series, Series, Series]] = {}
+        self._bound: dict[tuple[str, str, str], tuple[Series, Series, Series]] = {}
         self._shown: set[tuple[str, str]] = set()
         self._stamps = Stamps()
 
@@ -43,13 +45,13 @@ class Figures:
     def ended(self, attempt: Attempt, row: Ended, clock: Clock) -> JobRun:
         """Measure an attempt that has ended; its record, for the event log when its end stands."""
         job = attempt.job
-        key = (job.queue, row.outcome)
+        key = (job.queue, row.outcome, row.error_kind)
         series = self._bound.get(key)
         if series is None:
             series = self._bound[key] = (
                 self._run_seconds.labels(job.queue),
                 self._wait_seconds.labels(job.queue),
-                self._ended.labels(job.queue, row.outcome),
+                self._ended.labels(*key),
             )
         duration_s = clock.monotonic() - attempt.started
         waited_ms = max(0, job.started_ms - job.run_at_ms)

@@ -39,6 +39,9 @@ _LONGEST_PAUSE_S = 2.0
 class Worker:
     """One worker in one process, in one event loop."""
 
+    wrote: Callable[[], None] = staticmethod(lambda: None)
+    """Told when progress or ends were written: there is news of jobs."""
+
     def __init__(
         self,
         worker_id: str,
@@ -73,8 +76,6 @@ class Worker:
         self.claims = Claims(queues, store, upkeep, clock)
         self.lease: Callable[[], float] = _for_ever
         """Seconds that the lease still lasts, less a margin."""
-        self.wrote: Callable[[], None] = _nobody
-        """Told when progress or ends were written: there is news of jobs."""
         self.taken_total = 0
         self.ended_total = 0
         self.written_off = 0
@@ -439,7 +440,3 @@ class Worker:
 
 def _for_ever() -> float:
     return 1.0
-
-
-def _nobody() -> None:
-    return None

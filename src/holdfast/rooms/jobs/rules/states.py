@@ -26,27 +26,24 @@ ENDED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
 NEXT: dict[str, dict[str, str]] = {
     SCHEDULED: {
-        RUNNING: "its time has come and it is claimed",
-        AVAILABLE: "brought forward",
-        FAILED: "its deadline passed",
+        AVAILABLE: "its time has come, what it waits for has ended, or somebody brings it forward",
+        FAILED: "the job before it did not succeed",
         CANCELLED: "cancelled",
     },
-    AVAILABLE: {RUNNING: "claimed", FAILED: "its deadline passed", CANCELLED: "cancelled"},
+    AVAILABLE: {RUNNING: "claimed", CANCELLED: "cancelled"},
     RUNNING: {
         SUCCEEDED: "it returned",
         RETRYING: "it failed and may be tried again",
-        FAILED: "it failed for good",
-        CANCELLED: "cancelled, rolled back",
-        AVAILABLE: "given back at a stop, or its worker died",
+        FAILED: "it failed for good, or its deadline had passed",
+        CANCELLED: "cancelled, and rolled back",
+        AVAILABLE: "given back at a stop, its worker died, or it is to be rolled back",
     },
     RETRYING: {
-        RUNNING: "its time has come and it is claimed",
-        AVAILABLE: "brought forward",
-        FAILED: "its deadline passed",
+        AVAILABLE: "its time has come, or somebody brings it forward",
         CANCELLED: "cancelled",
     },
-    FAILED: {AVAILABLE: "replayed", CANCELLED: "discarded"},
-    CANCELLED: {AVAILABLE: "retried"},
+    FAILED: {AVAILABLE: "replayed", SCHEDULED: "replayed with others, at a rate", CANCELLED: "discarded"},
+    CANCELLED: {AVAILABLE: "tried again"},
     SUCCEEDED: {},
 }
 """The legal transitions, each with its reason."""

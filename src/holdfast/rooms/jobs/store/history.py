@@ -1,5 +1,4 @@
-"""What happened to a job, in one snapshot; and decisions on jobs that have ended, each written with its
-event."""
+"""What happened to a job, in one snapshot, and decisions on jobs that have ended, with their events."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
