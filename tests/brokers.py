@@ -85,7 +85,7 @@ class RabbitServer:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         turn = threading.Event()
         for _ in range(int(START_S / 0.05)):
@@ -141,7 +141,7 @@ class RabbitServer:
         }
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no server outlives killed tests
 

@@ -11,8 +11,9 @@ from functools import cache
 from typing import Any
 
 from holdfast.app import Holdfast
-from holdfast.kernel.errors import Misconfigured
+from holdfast.kernel.errors import Misconfigured, Problem
 from holdfast.serve import load_app, wrap
+from holdfast.work import AppLife
 
 APP_ENV = "HOLDFAST_APP"
 
@@ -35,7 +36,22 @@ def make_app(target: str = "") -> Any:
         raise Misconfigured(
             "Celery's workers need a broker", hint="set [jobs] broker_url to redis://.. or amqp://.."
         )
-    return room.celery.work(hold.start, hold.stop)
+    life = [AppLife(found)]
+
+    async def start() -> None:
+        """In each process of a pool, and again after a start that failed."""
+        life[0] = AppLife(found)
+        try:
+            await life[0].start()
+        except BaseException:
+            if isinstance(hold.failure, Problem):
+                raise hold.failure from None
+            raise
+
+    async def stop() -> None:
+        await life[0].stop()
+
+    return room.celery.work(start, stop)
 
 
 def command(

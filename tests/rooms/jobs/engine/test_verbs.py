@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from holdfast.cli import main
 from holdfast.kernel.errors import Problem
 from holdfast.rooms.jobs.engine.admin import Admin
 from holdfast.rooms.jobs.engine.verbs import Verbs
@@ -99,3 +100,14 @@ async def test_what_cannot_be_done_is_one_line_that_says_what_to_do(run, line):
         await run(line)
     assert raised.value.hint
     assert "\n" not in raised.value.line()
+
+
+def test_a_command_works_nothing_off_and_ends_with_2_when_it_cannot_be_done(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOLDFAST_ROOMS", '["jobs"]')
+    assert main(["jobs", "list"]) == 0
+    assert main(["jobs", "show", "nobody"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("holdfast: no such job (")
+    assert said.err.count("\n") == 1
