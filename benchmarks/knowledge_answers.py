@@ -143,7 +143,7 @@ async def korquad_rows(quick: bool) -> list[Row]:
     halves = [f"half-{article % 2}" for article in articles]
     documents = [(f"{at}.txt", text, [halves[at]]) for at, text in enumerate(paragraphs)]
     some = asked[:: 29 if quick else 1]
-    fewer = asked[:: 47 if quick else 5]
+    fewer = asked[:: 97 if quick else 5]
     async with room(rooms=["llm", "knowledge"], knowledge={"refuse_below": 0.0}) as knowledge:
         took = await taken_in(knowledge, documents)
         seconds: list[float] = []
