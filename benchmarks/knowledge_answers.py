@@ -252,7 +252,7 @@ def endpoint() -> Iterator[str]:
 
 async def ingest_rows(count: int) -> list[Row]:
     paragraphs, _, _ = korquad()
-    documents = [
+    documents: list[tuple[str, str, list[str]]] = [
         (
             f"{at}.txt",
             f"{at}\n\n" + "\n\n".join(paragraphs[(3 * at + k) % len(paragraphs)] for k in range(3)),
