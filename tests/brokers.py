@@ -1,8 +1,8 @@
 """A real RabbitMQ for the tests, as an ordinary process with a node, ports and folders of its own.
 
-It comes from the machine: there is no wheel of it, nor of another broker that speaks AMQP 0-9-1. Where none is
-installed the tests of RabbitMQ are not collected, the report's header says so, and the rest is tested on Redis;
-HOLDFAST_TEST_RABBITMQ=required makes a missing one an error.
+It comes from the machine: there is no wheel of it, nor of another broker that speaks AMQP 0-9-1. Where
+none is installed the tests of RabbitMQ are not collected, the report's header says so, and the rest is
+tested on Redis; HOLDFAST_TEST_RABBITMQ=required makes a missing one an error.
 """
 
 import ctypes
@@ -85,7 +85,7 @@ class RabbitServer:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         turn = threading.Event()
         for _ in range(int(START_S / 0.05)):
@@ -141,7 +141,7 @@ class RabbitServer:
         }
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no server outlives killed tests
 

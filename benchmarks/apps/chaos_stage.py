@@ -20,6 +20,8 @@ from benchmarks.apps.jobs_trace import FINISHED, LONG_EVERY, STARTED, Line, Read
 
 PATIENCE_S = 120.0
 WORKERS = 2
+READY_S = 20.0
+"""Longest wait for a worker that was started to begin a job."""
 ASK_S = 3.0
 """Between two questions to the engine what it has left: each is a process of its own."""
 
@@ -103,6 +105,7 @@ class Stage:
         try:
             self._begin()
             for at in range(self._plan.kills):
+                self._let_all_work()
                 time.sleep(self._plan.every_s * self._rng.uniform(0.5, 1.5))
                 targets = self._plan.targets or self._engine.targets()
                 self._kill(targets[at % len(targets)])
@@ -130,6 +133,19 @@ class Stage:
     def _start_app(self) -> None:
         self._apps += 1
         self._app = self._member("app", JOBS_FIRST=str(self._apps * 1_000_000))
+
+    def _let_all_work(self) -> None:
+        """Until every worker has begun a job: whoever is killed leaves somebody who could pick up.
+
+        A worker that does not come back to work is what some engines are here for, so this ends by itself.
+        """
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            self._read()
+            at_work = {line.pid for line in self._lines if line.kind == STARTED}
+            if all(worker.pids() & at_work for worker in self._workers):
+                return
+            time.sleep(0.1)
 
     def _has_finished_one(self) -> bool:
         self._read()

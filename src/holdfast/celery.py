@@ -1,7 +1,7 @@
 """`celery -A holdfast.celery worker`: Celery's workers on the jobs of an app, or of the built-in API.
 
-HOLDFAST_APP names the app whose jobs these are (`module:app`, as for `holdfast serve`); settings come from where
-they always come from. Nothing is composed until Celery asks for `app`.
+HOLDFAST_APP names the app whose jobs these are (`module:app`, as for `holdfast serve`); settings come from
+where they always come from. Nothing is composed until Celery asks for `app`.
 """
 
 import os
@@ -11,8 +11,9 @@ from functools import cache
 from typing import Any
 
 from holdfast.app import Holdfast
-from holdfast.kernel.errors import Misconfigured
+from holdfast.kernel.errors import Misconfigured, Problem
 from holdfast.serve import load_app, wrap
+from holdfast.work import AppLife
 
 APP_ENV = "HOLDFAST_APP"
 
@@ -35,7 +36,22 @@ def make_app(target: str = "") -> Any:
         raise Misconfigured(
             "Celery's workers need a broker", hint="set [jobs] broker_url to redis://.. or amqp://.."
         )
-    return room.celery.work(hold.start, hold.stop)
+    life = [AppLife(found)]
+
+    async def start() -> None:
+        """In each process of a pool, and again after a start that failed."""
+        life[0] = AppLife(found)
+        try:
+            await life[0].start()
+        except BaseException:
+            if isinstance(hold.failure, Problem):
+                raise hold.failure from None
+            raise
+
+    async def stop() -> None:
+        await life[0].stop()
+
+    return room.celery.work(start, stop)
 
 
 def command(
@@ -55,4 +71,4 @@ def work(target: str, line: Sequence[str]) -> None:
     """Become that worker, in this process; does not return."""
     if target:
         os.environ[APP_ENV] = target
-    os.execv(line[0], list(line))
+    os.execv(line[0], list(line))  # noqa: S606 - our own command line, and no shell wanted

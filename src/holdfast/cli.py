@@ -166,19 +166,24 @@ def _worker_arguments(parser: argparse.ArgumentParser) -> None:
         default="embedded",
         help="whose worker: our own (default), or Celery's, which takes what the broker says",
     )
+    parser.add_argument(
+        "--pool",
+        choices=("threads", "prefork", "solo"),
+        help="of Celery's worker: threads (default), or prefork, which --processes N implies",
+    )
 
 
 def _worker(options: argparse.Namespace) -> int:
     # Through the environment, as `serve` does: the app makes its Holdfast itself.
     names = [name.strip() for name in (options.queues or "").split(",") if name.strip()]
+    if names:
+        os.environ["HOLDFAST_JOBS_ONLY"] = json.dumps(names)
     if options.engine == "celery":
         from holdfast import celery
 
-        pool = "prefork" if options.processes > 1 else "threads"
+        pool = options.pool or ("prefork" if options.processes > 1 else "threads")
         slots = options.processes if options.processes > 1 else options.concurrency or 0
         celery.work(options.app, celery.command(names, concurrency=slots, pool=pool))
-    if names:
-        os.environ["HOLDFAST_JOBS_ONLY"] = json.dumps(names)
     if options.concurrency is not None:
         os.environ["HOLDFAST_JOBS_CONCURRENCY"] = str(options.concurrency)
     from holdfast.work import work

@@ -28,7 +28,7 @@ FACTS = {
         "세종대왕",
     ),
     "lighthouse.txt": (
-        "The Eddystone Lighthouse was first lit in 1698. Henry Winstanley built it on a reef off Plymouth.\n",
+        "Henry Winstanley built the first Eddystone Lighthouse in 1698. It stood on a reef off Plymouth.\n",
         "Who built the Eddystone Lighthouse?",
         "Winstanley",
     ),
@@ -178,11 +178,12 @@ def test_documents_arrive_though_a_worker_is_killed(service):
     for each in taken:
         shown = served.get(f"/api/v2/knowledge/documents/{each['document_id']}").json()
         assert shown["state"] == "serving", shown
-    for name, (text, question, fact) in FACTS.items():
+    for name, (_, question, fact) in FACTS.items():
         answer = service.ask(question)
         assert fact in answer["answer"], answer
         cited = answer["citations"][0]
         assert cited["name"] == name
+        text = served.get(f"/api/v2/knowledge/documents/{cited['document_id']}/text").body.decode()
         assert text[cited["start"] : cited["end"]] == cited["quote"]
     assert service.ask("주식 시장의 공매도 규정은 어떻게 되나?")["refused"]
 

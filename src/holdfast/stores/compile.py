@@ -13,6 +13,8 @@ NaN into NULL. What one refuses is refused for both, as BadInput.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import count
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine.interfaces import Dialect
@@ -139,21 +141,29 @@ class Compiled:
 
 
 class _Plan:
-    """Which value goes where: a named one with its check, or a constant of the statement."""
+    """Which value goes where: a named one with its check, or a constant of the statement.
 
-    __slots__ = ("_fields", "text")
+    A name that stands in several places is checked once; who follows picks the values in order.
+    """
+
+    __slots__ = ("_constants", "_named", "_order", "text")
 
     def __init__(self, text: str, fields: list[tuple[str | None, Any]]) -> None:
         self.text = text
-        self._fields = fields
+        self._named = list({name: (name, rest) for name, rest in fields if name is not None}.values())
+        places = {name: at for at, (name, _) in enumerate(self._named)}
+        self._constants = [rest for name, rest in fields if name is None]
+        constant = count(len(self._named))
+        order = [next(constant) if name is None else places[name] for name, _ in fields]
+        self._order = None if order == list(range(len(order))) else itemgetter(*order, *order[:1])
 
     def values(self, given: Mapping[str, Any]) -> Values:
-        return tuple(
-            [
-                rest if name is None else (None if (value := given[name]) is None else rest(name, value))
-                for name, rest in self._fields
-            ]
-        )
+        found = [
+            None if (value := given[name]) is None else check(name, value) for name, check in self._named
+        ]
+        found += self._constants
+        # One place more than there are, for an itemgetter of one gives no tuple.
+        return tuple(found) if self._order is None else self._order(found)[:-1]
 
 
 def _compile(statement: ClauseElement, dialect: Dialect, columns: tuple[str, ...] | None) -> SQLCompiler:
@@ -228,11 +238,13 @@ async def bind_steps(statements: Statements, steps: Sequence[Step]) -> list[list
     bound: list[list[Bound]] = []
     for statement, rows in steps:
         parts: list[Bound] = []
+        names: Any = None
         for start in range(0, len(rows), _PART):
             if start:
                 await asyncio.sleep(0)
             for row in rows[start : start + _PART]:
-                compiled = statements.get(statement, row)
+                if names is None or row.keys() != names:
+                    compiled, names = statements.get(statement, row), row.keys()
                 text, values = compiled.bind(row)
                 if not parts or parts[-1].text != text:
                     parts.append(Bound(text, [], compiled.returns))

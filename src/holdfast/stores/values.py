@@ -79,6 +79,11 @@ def _blob(name: str, value: Any) -> bytes:
 
 
 def _any(name: str, value: Any) -> Any:
+    kind = type(value)
+    if kind is str and value.isascii() and "\0" not in value:
+        return value  # what nearly every value is: the rest is told apart at leisure
+    if kind is int and -_INT64 <= value < _INT64:
+        return value
     if isinstance(value, bool | int):
         return _int64(name, value)
     if isinstance(value, float):

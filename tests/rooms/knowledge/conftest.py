@@ -115,8 +115,8 @@ async def make_on(sql, tmp_path):
         yield made
 
 
-async def until(holds, *, within_s=20.0):
-    """Wait for a condition, with a deadline."""
+async def until(holds, *, within_s=60.0):
+    """Let everything else run until it holds, with a deadline."""
     async with asyncio.timeout(within_s):
         while not await holds():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)

@@ -70,6 +70,14 @@ class ListQuery(msgspec.Struct, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
+class TextQuery(msgspec.Struct, frozen=True):
+    """Which part of which text, in characters; version 0 is the one that serves."""
+
+    version: Annotated[int, Meta(ge=0)] = 0
+    start: Annotated[int, Meta(ge=0)] = 0
+    end: Annotated[int, Meta(ge=0)] | None = None
+
+
 class SearchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is looked for, and where: documents with all of `tags`, among `documents` if any are named."""
 
@@ -139,6 +147,13 @@ class KnowledgeHttp:
         document, versions = await engine.documents.show(_tenant(), call.params["id"])
         jobs = [await engine.documents.job_of(one) for one in versions]
         return Answer(document_shown(document, versions, jobs), headers=_PRIVATE)
+
+    async def text(self, call: Call) -> Answer:
+        engine, query = self._ready(), call.query or TextQuery()
+        found = await engine.documents.text(
+            _tenant(), call.params["id"], query.version, query.start, query.end
+        )
+        return Answer(found.encode(), media_type="text/plain; charset=utf-8", headers=_PRIVATE)
 
     async def delete(self, call: Call) -> Answer:
         await self._ready().documents.delete(_tenant(), call.params["id"])
@@ -243,6 +258,7 @@ def routes(http: KnowledgeHttp) -> Sequence[Route]:
         ),
         Route("GET", documents, http.listed, "Documents by name", query=ListQuery, answer=Listing),
         Route("GET", one, http.show, "A document and what its versions came to", answer=DocumentShown),
+        Route("GET", f"{one}/text", http.text, "The text that citations refer to", query=TextQuery),
         Route("DELETE", one, http.delete, "Delete a document; its job ends", status=204),
         Route("POST", f"{PATH}/search", http.search, "Find passages", body=SearchBody, answer=Results),
         Route(

@@ -13,13 +13,13 @@ import pytest
 
 from holdfast import Holdfast
 from holdfast import celery as command_line
-from tests.brokers import RabbitServer, given_url
+from tests.brokers import RabbitServer, die_with_parent, given_url
 from tests.servers import running
 
 START_S = 60.0
 
 
-async def until(holds, patience_s=60.0):
+async def until(holds, patience_s=120.0):
     """What `holds()` gives, or what it gives to await, as soon as it is true."""
     never = asyncio.Event()
     async with asyncio.timeout(patience_s):
@@ -68,6 +68,7 @@ class World:
             stdout=(self.folder / "worker.log").open("ab"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
         self.workers.append(process)
         return process

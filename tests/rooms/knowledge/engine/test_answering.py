@@ -44,8 +44,10 @@ async def test_a_question_that_the_documents_do_not_answer_is_refused_in_its_lan
     await world.add("한글.txt", TEXT, title="한글")
     korean = await world.knowledge.ask("훈민정음의 무게는 몇 킬로그램이며 어느 박물관 창고에 보관하는가?")
     english = await world.knowledge.ask("Who won the football match on Saturday?")
-    assert korean.refused and "한글" in korean.answer and "찾지 못했습니다" in korean.answer  # noqa: PT018
-    assert english.refused and english.answer.startswith("I found no")  # noqa: PT018
+    assert (korean.refused, english.refused) == (True, True)
+    assert "“한글”" in korean.answer
+    assert "찾지 못했습니다" in korean.answer
+    assert english.answer.startswith("I found no")
     assert korean.closest[0].title == "한글"
     assert world.model.asks == []  # nobody was paid
 
@@ -77,7 +79,8 @@ async def test_a_document_that_gives_orders_stays_data(make, order):
     answer = await world.knowledge.ask(QUESTION, tenant="acme")
     [ask] = world.model.asks
     system, data, question = ask.messages
-    assert order[:20] not in system.content and question.content == QUESTION  # noqa: PT018
+    assert order[:20] not in system.content
+    assert question.content == QUESTION
     assert data.content.count("<passage ") == data.content.count("</passage>") == len(ask.passages)
     assert "비밀번호" not in data.content
     assert {one.name for one in answer.citations} == {"한글.txt"}

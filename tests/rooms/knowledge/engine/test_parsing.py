@@ -11,9 +11,10 @@ import pytest
 import pytest_asyncio
 
 from holdfast.kernel.errors import Problem
-from holdfast.rooms.knowledge.engine.parsing import Parsers, _parsed
-from holdfast.rooms.knowledge.parsing.wire import Head, Told, told_bytes
-from holdfast.rooms.knowledge.rules.parsed import MEDIA_TYPES, Limits, Parsed, why_not_sound
+from holdfast.rooms.knowledge.engine.parsing import Parsers, _cut, _parsed
+from holdfast.rooms.knowledge.parsing.wire import Asked, Head, Told, told_bytes
+from holdfast.rooms.knowledge.rules.chunks import Chunk, Chunking, chunks
+from holdfast.rooms.knowledge.rules.parsed import MEDIA_TYPES, Limits, Parsed, Section, why_not_sound
 from holdfast.rooms.knowledge.rules.parsing_problems import (
     BY_CODE,
     DocumentTooLarge,
@@ -139,6 +140,23 @@ async def test_what_takes_for_ever_is_ended_by_the_kernel(parsers, put, limits, 
 async def test_what_takes_too_much_memory_says_so(parsers, put):
     with pytest.raises(TooMuchMemory):
         await parsers.parse(put("가나 " * 6_000_000), name="a.txt", limits=Limits(memory_bytes=100_000_000))
+
+
+async def test_a_long_text_is_cut_elsewhere_into_the_same_chunks(parsers):
+    for text in ("글이 하나 있다. " * 100, "글이 하나 있다. 또 하나.\n\n" * 3_000):
+        sections = (Section(0, "처음"), Section(40, "다음", 2))
+        assert await parsers.cut(text, sections) == chunks(text, sections)
+    with pytest.raises(TooSlow):
+        await parsers.cut("1. " * 1_500_000, limits=Limits(cpu_s=1, wall_s=1))
+
+
+@pytest.mark.parametrize(
+    "found", [None, (Chunk(0, 9),), (Chunk(1, 3), Chunk(0, 4)), (Chunk(0, 2),), (Chunk(-1, 1),)]
+)
+async def test_chunks_that_cannot_be_are_not_taken(found):
+    asked = Asked("", "", "", Limits(), "a bcd", (), Chunking(longest=4))
+    with pytest.raises(Unreadable):
+        _cut(Head(0, 0, 0, 0), told_bytes(Told(chunks=found)), asked)
 
 
 async def test_a_process_that_does_not_answer_is_killed_and_replaced(put):

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.kernel.text.graphemes import is_boundary
-from holdfast.rooms.knowledge.rules.chunks import Chunking, chunks
-from holdfast.rooms.knowledge.rules.parsed import Section
+from holdfast.rooms.knowledge.rules.chunks import Chunking, chunks, why_not_cut
+from holdfast.rooms.knowledge.rules.parsed import Section, path_of
 
 ODD = '가나다. !?\n\n\t"”’1aB`|-#\u0301\u1112\u1161\u11ab🇰👩\u200d、。'
 TEXT = st.text(st.sampled_from(ODD), max_size=500) | st.text(max_size=200)
@@ -31,17 +31,19 @@ def test_they_are_ordered_whole_stripped_and_never_too_long(text, size, overlap,
     found = chunks(text, sections, how)
     covered = set()
     last = (-1, -1)
-    for start, end, _ in found:
+    for start, end, path in found:
         assert last[0] < start < end <= len(text)
         assert last[1] < end <= start + longest
         assert text[start:end] == text[start:end].strip()
         for at in (start, end):
             # A mark on white space is one character for a reader; but a chunk may not begin with white space.
             assert is_boundary(text, at) or text[at - 1].isspace() or text[at].isspace()
+        assert path == path_of(sections, start)
         covered.update(range(start, end))
         last = start, end
     assert all(char.isspace() for at, char in enumerate(text) if at not in covered)
     assert found == chunks(text, sections, how)
+    assert why_not_cut(text, found, how) == ""
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,11 @@ def test_an_endless_line_is_cut_between_graphemes():
     found = cut(family * 40, size=60, longest=64)
     assert "".join(found) == family * 40
     assert all(len(part) <= 64 and len(part) % len(family) == 0 for part in found)
+
+
+def test_a_text_of_nothing_but_flags_is_cut_between_them():
+    found = cut("a" + "🇰🇷" * 100_000, size=60, longest=65)
+    assert all(len(part) % 2 == 0 for part in found[1:])
 
 
 def test_a_section_begins_a_chunk_and_small_ones_are_joined():

@@ -1,13 +1,10 @@
 """What an answer rests on is found by us, whatever a model claims."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.rooms.knowledge.rules.citations import (
-    Cited,
     Claimed,
     find_quote,
     quoted,
@@ -119,11 +116,5 @@ def test_marks_on_their_way_are_seen_when_they_are_known():
 @pytest.mark.parametrize(
     "hostile", ["[" + "1" * 50_000, "[1" * 20_000, "“" * 20_000, "[" + "1," * 39 + "x] " * 3_000]
 )
-def test_hostile_text_is_read_in_time(hostile):
-    start = time.process_time()
-    resolve(hostile, SOURCES)
-    assert time.process_time() - start < 20  # exponential would be hours
-
-
-def test_a_citation_is_a_tuple_of_its_place():
-    assert Cited(0, 1, 2, "x") == (0, 1, 2, "x")
+def test_hostile_text_comes_to_an_end(hostile):
+    assert resolve(hostile, SOURCES).cited == ()  # were it exponential, the suite's limit would end it

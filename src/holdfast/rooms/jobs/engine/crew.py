@@ -71,8 +71,7 @@ class Crew:
         self.engine = engine
         engine.ring, engine.stopped = self.ring, self._stop_job
         self.kind = kind
-        self.id = ids.sortable(clock.wall())
-        self._ids = ids
+        self.id, self._ids = ids.sortable(clock.wall()), ids
         self.host = socket.gethostname() or "host"
         self._clock = clock
         self._supervisor = supervisor

@@ -233,6 +233,18 @@ class JobsEngine:
     def events(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         return self.watching.follow(job_id, after)
 
+    async def erase(self, tenant: str) -> int:
+        """Remove every job of a tenant with all that it left; how many.
+
+        What runs hears it with its worker's next heartbeat and stops; nothing that it gives is written.
+        """
+        removed = 0
+        while tenant and (part := await self.upkeep.of_tenant(tenant)):
+            removed += await self.upkeep.drop([job for job, _ in part])
+            for job, _ in part:
+                self.stopped(job)
+        return removed
+
     async def run_now(self, schedule: Schedule) -> str:
         """Enqueue what a schedule begins, beside its times; the job's id."""
         declared = self.catalogue.named(schedule.job)

@@ -14,7 +14,7 @@ from holdfast.kernel.ids import IdSource
 from holdfast.ports.services import EventLog
 from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
 from holdfast.rooms.jobs.engine.catalogue import Catalogue, Declared
-from holdfast.rooms.jobs.engine.claiming import Claims
+from holdfast.rooms.jobs.engine.claiming import IDLE_S, Claims
 from holdfast.rooms.jobs.engine.completer import Closing, Deciding, Unwritten
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.folders import Folders
@@ -95,8 +95,7 @@ class Worker:
             folders=folders,
             previous=previous,
         )
-        self._news = asyncio.Event()
-        self._written = asyncio.Event()
+        self._news, self._written = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._left: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -184,8 +183,7 @@ class Worker:
             await self._news.wait()
             self._news.clear()
             try:
-                await self._turn()
-                self._plan_next()
+                self._plan_next(await self._turn())
                 pause_s = 0.05
             except Exception as error:
                 if not isinstance(error, Problem):
@@ -196,12 +194,13 @@ class Worker:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    def _plan_next(self) -> None:
+    def _plan_next(self, did_something: bool) -> None:
         """Come again when a look, or a queue's rate, allows what is there already."""
-        at = self.claims.next_at() if self.claiming else None
+        at = self.claims.next_at() if self.claiming and self.lease() > 0.0 else None
         if at is None:
             return
-        wait_s = at - self.clock.monotonic()
+        # A turn in vain is not repeated at once, whatever it was that held it up.
+        wait_s = max(at - self.clock.monotonic(), 0.0 if did_something else IDLE_S)
         if wait_s <= 0.0:
             self._news.set()
         elif self._timer is None or self._timer.cancelled() or self._timer_at > at:
@@ -214,12 +213,12 @@ class Worker:
         self._timer = None
         self._news.set()
 
-    async def _turn(self) -> None:
-        """Write what has ended and claim what there are places for, in one transaction."""
+    async def _turn(self) -> bool:
+        """Write what has ended and claim what there are places for, in one transaction; false for nothing."""
         asks = await self.claims.plan() if self.claiming and self.lease() > 0.0 else []
         progress, ends = self._unwritten.take()
         if not (asks or progress or ends):
-            return
+            return False
         self._writing = ends
         try:
             good, taken = await self.store.turn(
@@ -238,6 +237,7 @@ class Worker:
             self.claims.took(asks, taken)
         if ends:
             self._close(ends, good)
+        return True
 
     def _close(self, ends: list[Closing], good: set[str]) -> None:
         followed = False

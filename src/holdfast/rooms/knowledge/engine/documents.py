@@ -105,6 +105,19 @@ class Documents:
             raise unknown_document()
         return document, await self.store.versions(document_id)
 
+    async def text(self, tenant: str, document_id: str, n: int, start: int, end: int | None) -> str:
+        """`[start:end]` of the text that citations of version `n` refer to; 0 is the version that serves.
+
+        Raises UnknownDocument (404), also for a version that is not kept any more or has not been read yet.
+        """
+        document, versions = await self.show(tenant, document_id)
+        for version in versions:
+            if version.n == n or (n == 0 and version.no == document.serving):
+                if version.state == PENDING:
+                    break
+                return await self.store.text(version.no, start, end)
+        raise unknown_document()
+
     async def listed(self, tenant: str, tag: str, after: str, most: int) -> Sequence[Document]:
         return await self.store.documents(tenant, tag=tag, after=after, most=most)
 

@@ -18,7 +18,7 @@ from holdfast.kernel.errors import Problem
 from holdfast.ports.jobs import JobFailed, JobSpec, Run
 from holdfast.rooms.knowledge.engine.figures import Figures
 from holdfast.rooms.knowledge.engine.parsing import Parsers
-from holdfast.rooms.knowledge.rules.chunks import Chunk, Chunking, chunks
+from holdfast.rooms.knowledge.rules.chunks import Chunk, Chunking
 from holdfast.rooms.knowledge.rules.parsed import PARSER_VERSION, Limits, Parsed, Section
 from holdfast.rooms.knowledge.rules.store_problems import VersionGone
 from holdfast.rooms.knowledge.rules.stored import MAX_CHUNKS, PENDING, Piece, Version
@@ -182,7 +182,7 @@ class Ingesting:
         """Cut the text and index the chunks, a few at a time; how many there are."""
         text = await self._store.text(version.no)
         sections = msgspec.convert(version.facts.get("sections", ()), tuple[Section, ...])
-        cut = await asyncio.to_thread(chunks, text, sections, self._chunking)
+        cut = await self._parsers.cut(text, sections, self._chunking, limits=self._limits)
         if len(cut) > MAX_CHUNKS:
             raise JobFailed("too_large", f"{len(cut)} chunks, at most {MAX_CHUNKS} are kept of a document")
         for first in range(0, len(cut), AT_ONCE):

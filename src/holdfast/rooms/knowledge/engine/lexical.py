@@ -153,7 +153,7 @@ def _ranked(
     scores, shares = bm25(chunks, found, weights, corpus.usual)
     # What nobody holds counts too: it was asked for, and is not there.
     whole = float(weights.sum())
-    order = np.argsort(-scores, kind="stable")[:most]
+    order = np.lexsort((np.array([chunk.chunk for chunk in chunks]), -scores))[:most]
     return [
         Hit(chunks[at].chunk, float(scores[at]), chunks[at].document_id, float(shares[at]) / whole)
         for at in order

@@ -78,6 +78,7 @@ class Spool:
 
 
 def too_large(limit: int) -> UploadTooLarge:
+    """What to raise for a file of more than `limit` bytes."""
     return UploadTooLarge(
         f"the file has more than {limit:,} bytes", hint="set knowledge.max_upload_bytes to take larger ones"
     )

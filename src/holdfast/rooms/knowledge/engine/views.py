@@ -29,6 +29,7 @@ CLOSEST = 3
 
 
 def accepted(taken: Taken) -> Accepted:
+    """What became of an upload, and where to watch it."""
     job = f"{PATH}/jobs/{taken.job_id}" if taken.job_id else ""
     return Accepted(
         taken.document_id,
@@ -42,6 +43,7 @@ def accepted(taken: Taken) -> Accepted:
 def document_shown(
     document: Document, versions: Sequence[Version] = (), jobs: Sequence[JobView | None] = ()
 ) -> DocumentShown:
+    """A document, with its versions where they are given, each beside its job."""
     serving = next((one.n for one in versions if one.no == document.serving), 0)
     return DocumentShown(
         document_id=document.id,
@@ -57,6 +59,7 @@ def document_shown(
 
 
 def version_shown(version: Version, job: JobView | None) -> VersionShown:
+    """One version, with how far its job is where one works on it."""
     facts = version.facts
     return VersionShown(
         version=version.n,
@@ -82,6 +85,7 @@ def version_shown(version: Version, job: JobView | None) -> VersionShown:
 
 
 def passage_shown(one: Found, places: Places, *, with_text: bool = True) -> PassageShown:
+    """A passage at its place; `places` must know its version."""
     return PassageShown(
         document_id=one.document_id,
         version=one.n,
@@ -115,6 +119,7 @@ def cite(number: int, one: Cited, found: Sequence[Found], places: Places) -> Cit
 
 
 def answer_shown(answer: Answer, places: Places) -> AnswerShown:
+    """An answer with its citations, or a refusal with what came closest."""
     closest = answer.found[:CLOSEST] if answer.refused else ()
     reply = answer.reply
     titles = [one.title or one.name for one in closest]
@@ -135,6 +140,7 @@ def answer_shown(answer: Answer, places: Places) -> AnswerShown:
 
 
 def job_shown(view: JobView) -> JobShown:
+    """A job as this room shows it."""
     return JobShown(
         job_id=view.id,
         name=view.name,

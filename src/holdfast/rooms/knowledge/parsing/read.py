@@ -9,6 +9,7 @@ from holdfast.rooms.knowledge.parsing import confine
 from holdfast.rooms.knowledge.parsing.wire import Asked, Told, told_bytes
 from holdfast.rooms.knowledge.rules import parsed as kinds
 from holdfast.rooms.knowledge.rules import parsing_problems as problems
+from holdfast.rooms.knowledge.rules.chunks import chunks
 from holdfast.rooms.knowledge.rules.detect import HEAD_BYTES, detect
 from holdfast.rooms.knowledge.rules.parsed import Limits, Parsed
 
@@ -18,6 +19,8 @@ Reader = Callable[[bytes, Limits], Parsed]
 def prepare(asked: Asked) -> bool:
     """Import the parser of this document before the fork, where the next one finds it; whether it is new."""
     before = len(sys.modules)
+    if asked.chunking is not None:
+        return False
     try:
         with Path(asked.path).open("rb") as file:
             _reader(detect(file.read(HEAD_BYTES), asked.media_type, asked.name))
@@ -27,9 +30,9 @@ def prepare(asked: Asked) -> bool:
 
 
 def tell(asked: Asked) -> bytes:
-    """The document, or the problem with it, as bytes; never raises."""
+    """What was asked for, or the problem with it, as bytes; never raises."""
     try:
-        told = Told(parsed=read(asked))
+        told = _done(asked)
     except Problem as problem:
         told = Told(code=problem.code, detail=problem.detail, hint=problem.hint)
     except MemoryError:
@@ -40,6 +43,12 @@ def tell(asked: Asked) -> bytes:
     except Exception as error:  # noqa: BLE001 - whatever a parser trips over is a document it cannot read
         told = _told(problems.corrupt(f"the parser ended with {type(error).__name__}"))
     return told_bytes(told)
+
+
+def _done(asked: Asked) -> Told:
+    if asked.chunking is None:
+        return Told(parsed=read(asked))
+    return Told(chunks=tuple(chunks(asked.text, asked.sections, asked.chunking)))
 
 
 def read(asked: Asked) -> Parsed:

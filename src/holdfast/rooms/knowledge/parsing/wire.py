@@ -5,22 +5,28 @@ from typing import NamedTuple
 
 import msgspec
 
-from holdfast.rooms.knowledge.rules.parsed import Limits, Parsed
+from holdfast.rooms.knowledge.rules.chunks import Chunk, Chunking
+from holdfast.rooms.knowledge.rules.parsed import Limits, Parsed, Section
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One document to read; one line of JSON."""
+    """One document to read, or the text of one to cut; one line of JSON."""
 
     path: str
     name: str
     media_type: str
     limits: Limits
+    text: str = ""
+    sections: tuple[Section, ...] = ()
+    chunking: Chunking | None = None
+    """How to cut `text`; None: read the file at `path`."""
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How it went: a document, or the code of a problem."""
+    """How it went: a document, the chunks of a text, or the code of a problem."""
 
     parsed: Parsed | None = None
+    chunks: tuple[Chunk, ...] | None = None
     code: str = ""
     detail: str = ""
     hint: str = ""

@@ -75,10 +75,16 @@ def _lines(text: str, start: int, end: int, fenced: str) -> Iterator[tuple[int, 
                 yield begin, last, LINE
             at = stop + 1
         return
-    previous = start
+    open_at, previous, strength = start, start, FORCED
     for begin, stop in ((start + a, start + b) for a, b in spans(text[start:end])):
-        yield begin, stop, _strength(text, previous, begin, stop)
+        here = _strength(text, previous, begin, stop)
+        # Where a run without white space was cut for its length alone, it is cut again, between graphemes.
+        if previous > open_at and (begin > previous or here != FORCED):
+            yield open_at, previous, strength
+            open_at, strength = begin, here
         previous = stop
+    if previous > open_at:
+        yield open_at, previous, strength
 
 
 def _strength(text: str, previous: int, begin: int, stop: int) -> int:
@@ -94,7 +100,7 @@ def _strength(text: str, previous: int, begin: int, stop: int) -> int:
 
 def _add(found: list[Unit], text: str, start: int, end: int, strength: int, longest: int) -> None:
     """The span as units of at most `longest`; joined to the one before where a grapheme would be parted."""
-    if found and not may_part(text, start) and end - found[-1].start <= longest:
+    if found and not may_part(text, start, found[-1].start) and end - found[-1].start <= longest:
         found[-1] = found[-1]._replace(end=end)
         return
     while end - start > longest:
@@ -111,14 +117,20 @@ def _cut(text: str, start: int, limit: int) -> int:
         if text[at - 1].isspace() or text[at : at + 1].isspace():
             return at
     for at in range(limit, start, -1):
-        if may_part(text, at):
+        if may_part(text, at, start):
             return at
     return limit  # one grapheme that is longer than any chunk may be
 
 
-def may_part(text: str, at: int) -> bool:
-    """Whether no grapheme is parted here; a mark that stands on white space is one by itself."""
-    return is_boundary(text, at) or text[at - 1].isspace() or text[at].isspace()
+def may_part(text: str, at: int, since: int) -> bool:
+    """Whether no grapheme is parted at `at`, which is after `since`, where one begins.
+
+    A mark that stands on white space is one by itself. Flags are counted from `since`: from the beginning of
+    a text of nothing but flags they would be counted again and again.
+    """
+    if text[at - 1].isspace() or text[at : at + 1].isspace():
+        return True
+    return is_boundary(text[since : at + 1], at - since)
 
 
 def stripped(text: str, start: int, end: int) -> tuple[int, int]:

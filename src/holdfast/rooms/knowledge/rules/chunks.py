@@ -1,11 +1,12 @@
 """A text as chunks: spans of the stored text, cut where it parts best, that citations are checked against."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from holdfast.rooms.knowledge.rules.blocks import FORCED, SECTION, Unit, units
-from holdfast.rooms.knowledge.rules.parsed import Section, path_of
+from holdfast.rooms.knowledge.rules.parsed import Section
 
 CHUNKER_VERSION = 1
 """Goes up when the same text would be cut at other places."""
@@ -46,13 +47,44 @@ def chunks(text: str, sections: tuple[Section, ...] = (), how: Chunking = AS_USU
     size = max(1, min(how.size, how.longest))
     parts = units(text, frozenset(section.offset for section in sections), how.longest)
     found: list[Chunk] = []
+    paths = _Paths(sections)
     begin = at = 0
     while at < len(parts):
         end = _end(parts, begin, at, size, how.longest)
         start = parts[begin].start
-        found.append(Chunk(start, parts[end - 1].end, path_of(sections, start)))
+        found.append(Chunk(start, parts[end - 1].end, paths.at(start)))
         begin, at = _next(parts, begin, end, how), end
     return found
+
+
+def why_not_cut(text: str, found: Sequence[Chunk], how: Chunking) -> str:
+    """What breaks a promise of `chunks`; empty for none. For chunks that another process has made."""
+    last = (-1, -1)
+    for start, end, _ in found:
+        if not (last[0] < start < end <= len(text) and last[1] < end <= start + how.longest):
+            return "a span out of place"
+        if text[start].isspace() or text[end - 1].isspace():
+            return "a span with white space at its ends"
+        last = start, end
+    return ""
+
+
+class _Paths:
+    """The headings above places that are asked for in order: `path_of` for all of a text in one go."""
+
+    def __init__(self, sections: tuple[Section, ...]) -> None:
+        self._sections = sections
+        self._seen = 0
+        self._stack: list[Section] = []
+
+    def at(self, offset: int) -> tuple[str, ...]:
+        while self._seen < len(self._sections) and self._sections[self._seen].offset <= offset:
+            section = self._sections[self._seen]
+            while self._stack and self._stack[-1].level >= section.level:
+                self._stack.pop()
+            self._stack.append(section)
+            self._seen += 1
+        return tuple(section.heading for section in self._stack)
 
 
 def _end(parts: list[Unit], begin: int, at: int, size: int, longest: int) -> int:

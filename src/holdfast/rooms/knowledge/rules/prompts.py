@@ -100,9 +100,9 @@ def harmless(text: str) -> str:
     >>> harmless("a</passage>b\u200b\u202ec")
     'abc'
     """
-    seen = "".join(
-        sign for sign in text if sign in _KEPT or sign == " " or unicodedata.category(sign) not in _UNSEEN
-    )
+    seen = text
+    if not text.replace("\n", "").replace("\t", "").isprintable():  # seldom, and then sign by sign
+        seen = "".join(sign for sign in text if sign in _KEPT or unicodedata.category(sign) not in _UNSEEN)
     while True:
         # What is taken out may bring together what looks like a mark again.
         shorter = _TURN.sub("", _FENCE.sub("", seen))

@@ -23,10 +23,10 @@ class Config(msgspec.Struct, frozen=True):
     ] = 5_000_000
     parse_s: Annotated[
         float, Meta(gt=0, le=3600, description="seconds that reading one document may take")
-    ] = 60.0
+    ] = 180.0
     parse_cpu_s: Annotated[
         float, Meta(gt=0, le=3600, description="seconds of processor time that reading one may take")
-    ] = 30.0
+    ] = 90.0
     parse_memory_bytes: Annotated[
         int, Meta(ge=67_108_864, description="memory of the process that reads a document")
     ] = 1_073_741_824
