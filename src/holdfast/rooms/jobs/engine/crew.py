@@ -50,6 +50,8 @@ class Crew:
     """Everything that runs by itself in one process."""
 
     _news: asyncio.TimerHandle | None = None
+    _is_over = False
+    """Whether the stop has begun: a look that is still due must not begin to work again."""
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class Crew:
 
     async def start(self) -> None:
         """Listen, rescue, keep time; and work, as far as the engine in force gives this process work."""
+        self._is_over = False
         config, engine = self.engine.config, self.engine
         self._take_name()
         self.signals = self._open_signals()
@@ -193,6 +196,7 @@ class Crew:
 
     async def stop(self) -> None:
         """Give back what does not end in time; leave nothing behind. Idempotent."""
+        self._is_over = True
         if self._due_task is not None:
             self._due_task.cancel()
             await asyncio.wait([self._due_task])
@@ -243,6 +247,8 @@ class Crew:
 
     async def decide(self) -> None:
         """Take over what admins decided, and who works."""
+        if self._is_over:
+            return
         roles = await self.switching.look(self._alive())
         opened = False
         for queue, line in self.worker.claims.lines.items():
