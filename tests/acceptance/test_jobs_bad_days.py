@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from holdfast.kernel.errors import Unavailable
 from holdfast.ports.jobs import Enqueue
 from tests.acceptance import jobs_app
 from tests.acceptance.serving import environment
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, running
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 150.0
@@ -195,15 +196,22 @@ async def test_a_job_that_holds_the_interpreter_keeps_its_lease(tmp_path: Path) 
         assert len(made.said("start")) == 1
 
 
+@pytest.fixture
+def durable_postgres() -> Iterator[PostgresServer]:
+    """A server that keeps what it has acknowledged, as servers do outside tests."""
+    with running(PostgresServer(durable=True)) as server:
+        yield server
+
+
 async def test_a_database_that_restarts_costs_no_job_and_no_attempt(
-    tmp_path: Path, own_postgres: PostgresServer
+    tmp_path: Path, durable_postgres: PostgresServer
 ) -> None:
-    async with site(tmp_path, own_postgres.url) as made:
+    async with site(tmp_path, durable_postgres.url) as made:
         await asyncio.to_thread(made.work)
         ids = [(await made.jobs.enqueue("work", {"n": n, "s": 2.5})).id for n in range(4)]
         await asyncio.to_thread(made.until, lambda: len(made.said("start")) == 4)
-        await asyncio.to_thread(own_postgres.kill)
-        await asyncio.to_thread(own_postgres.start)
+        await asyncio.to_thread(durable_postgres.kill)
+        await asyncio.to_thread(durable_postgres.start)
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:

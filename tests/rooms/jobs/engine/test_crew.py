@@ -178,6 +178,9 @@ async def test_jobs_stop_before_a_lease_that_cannot_be_renewed_ends(make):
     world.crew.pulse.poke()
     await until(lambda: not world.crew.pulse._thread.is_alive())
     world.clock.advance(91.0)
+    world.worker.look()
+    assert works.left == []  # it had no turn; perhaps a job holds the interpreter
+    world.crew.pulse.failures = 2
     await until(lambda: works.left)
     assert world.worker.running == {}
     assert (await world.row(job)).state == "running"  # nobody wrote: the next one to look gives it back

@@ -43,6 +43,8 @@ _CLOCK_S = 1.0
 _COMPLAIN_S = 10.0
 """Least pause between two lines about the same trouble."""
 _LEASE_SHARE = 0.9
+_FAILURES = 2
+"""Beats in a row that fail before a worker takes itself for cut off; one may fail by being starved."""
 _SHOWN = 20
 
 
@@ -302,7 +304,8 @@ class Crew:
         return [] if self.rescue is None else self.rescue.alive
 
     def _lease_left_s(self) -> float:
-        if self.pulse is None:
+        """Until others may take what runs here. A beat that had no turn yet is not one that failed."""
+        if self.pulse is None or self.pulse.failures < _FAILURES:
             return 1.0
         return self.engine.config.lease_s * _LEASE_SHARE - self.pulse.silent_s
 

@@ -65,6 +65,8 @@ class Pulse:
         self.worker = worker
         self.beaten_at = 0.0
         """Monotonic seconds at which the last beat that arrived was sent."""
+        self.failures = 0
+        """Beats in a row that did not arrive; a thread that has no turn, for a job computes, has none."""
         self.stopping = False
         self._open_database = open_database
         self._open_signals = open_signals
@@ -153,8 +155,10 @@ class Pulse:
             try:
                 await presence.free(())  # takes again what was lost on the way
                 await self._beat(upkeep)
+                self.failures = 0
                 pause_s = self._interval_s
             except Exception as error:  # noqa: BLE001 - the database may be away; the lease decides what follows
+                self.failures += 1
                 logger.warning("the heartbeat of worker %s failed: %s", self.worker.id, error)
                 pause_s = min(_RETRY_S, self._interval_s)
 
