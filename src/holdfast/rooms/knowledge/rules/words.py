@@ -26,7 +26,7 @@ _PLAIN = re.compile("[0-9a-zà-öø-ÿ가-힣一-龥ぁ-んァ-ヶー=#.:']+")
 """What SQLite's unicode61 (Unicode 6.1) takes as one token, given the signs as `tokenchars`;
 any other term is written in hex."""
 WHOLE = 0.6
-"""Weight of a whole word beside its bigrams, which count one each; between 0.5 and 1.5 KorQuAD hardly tells."""
+"""Weight of a whole word beside its bigrams, which count one each. KorQuAD hardly tells 0.5 from 1.5."""
 
 
 def terms(text: str) -> list[str]:
