@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.amqp_servers import amqp_binary
+from tests.brokers import machine_binary
 
 from benchmarks.apps.chaos_stage import Engine, Outcome, Plan, Stage
 from benchmarks.harness import Row, at_most, main, percentile, shown
@@ -45,7 +45,7 @@ def outcomes(quick: bool) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
     plan = QUICK if quick else FULL
     less = plan._replace(kills=3 if quick else 60)
     emptied = plan._replace(kills=2 if quick else 20, long_s=1.0, targets=("emptied",))
-    engines = {name: engine for name, engine in OURS.items() if engine.broker != "rabbit" or amqp_binary()}
+    engines = {name: engine for name, engine in OURS.items() if engine.broker != "rabbit" or machine_binary()}
     # The slowest first, so that lanes end together.
     runs = [(engine, plan) for engine in reversed(engines.values())]
     runs += [(engine, less) for engine in PEERS.values()] + [(engine, emptied) for engine in EMPTIED.values()]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.amqp_servers import RabbitServer
+from tests.brokers import RabbitServer
 from tests.servers import PostgresServer, running
 from tests.shared_servers import ValkeyServer
 
