@@ -21,13 +21,20 @@ def tell(*words: Any) -> None:
         os.close(file)
 
 
+async def lasting(seconds: float) -> None:
+    """Work that takes its time."""
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, done.set)
+    await done.wait()
+
+
 def declare(jobs: Any) -> None:
     """All of them."""
 
     @jobs.job("bulk", name="work", attempts=40)
     async def work(run: Any, n: int, s: float) -> int:
         tell("start", n, run.attempt)
-        await asyncio.sleep(s)
+        await lasting(s)
         tell("end", n, run.attempt)
         return n
 
@@ -36,13 +43,13 @@ def declare(jobs: Any) -> None:
         tell("start", n, run.attempt)
         if run.attempt == 1:
             raise JobFailed("network", "the first time never works")
-        await asyncio.sleep(0.3)
+        await lasting(0.3)
         tell("end", n, run.attempt)
         return n
 
     @jobs.job("bulk", name="undo", attempts=40)
     async def undo(run: Any, n: int) -> None:
-        await asyncio.sleep(0.5)
+        await lasting(0.5)
         tell("undone", n, run.attempt)
 
     @jobs.job("bulk", name="undone", attempts=40)

@@ -15,6 +15,8 @@ ROOTS = frozenset(
         "src/holdfast/cli.py",
         "src/holdfast/compose.py",
         "src/holdfast/serve.py",
+        # In the process of an isolated job: the module of its function, which is the app's.
+        "src/holdfast/rooms/jobs/engine/calling.py",
     }
 )
 """Where a module may be loaded by a name in a variable: the lazy package, our composition, the user's app."""

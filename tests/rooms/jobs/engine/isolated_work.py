@@ -72,5 +72,7 @@ def chatter(run, payload):
 
 
 async def nap(run, payload):
-    await asyncio.sleep(payload["s"])
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(payload["s"], done.set)
+    await done.wait()
     return time.monotonic()
