@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,20 @@ def tell(*words: Any) -> None:
         os.close(file)
 
 
+async def take(seconds: float) -> None:
+    """Work that takes so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+
+
 def declare(jobs: Any) -> None:
     """All of them."""
 
     @jobs.job("bulk", name="work", attempts=40)
     async def work(run: Any, n: int, s: float) -> int:
         tell("start", n, run.attempt)
-        await asyncio.sleep(s)
+        await take(s)
         tell("end", n, run.attempt)
         return n
 
@@ -36,13 +44,13 @@ def declare(jobs: Any) -> None:
         tell("start", n, run.attempt)
         if run.attempt == 1:
             raise JobFailed("network", "the first time never works")
-        await asyncio.sleep(0.3)
+        await take(0.3)
         tell("end", n, run.attempt)
         return n
 
     @jobs.job("bulk", name="undo", attempts=40)
     async def undo(run: Any, n: int) -> None:
-        await asyncio.sleep(0.5)
+        await take(0.5)
         tell("undone", n, run.attempt)
 
     @jobs.job("bulk", name="undone", attempts=40)

@@ -1,11 +1,9 @@
 """Functions that isolated jobs run, in a module that another process can import."""
 
-import asyncio
 import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -69,8 +67,3 @@ def chatter(run, payload):
     for number in range(20_000):
         print(f"line {number:06d}")
     return "done"
-
-
-async def nap(run, payload):
-    await asyncio.sleep(payload["s"])
-    return time.monotonic()
