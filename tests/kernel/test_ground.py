@@ -160,3 +160,10 @@ async def test_stop_before_start_and_twice_is_legal() -> None:
     supervisor = Supervisor()
     assert await supervisor.stop(0) == []
     assert await supervisor.stop(0) == []
+
+
+def test_rising_ids_keep_their_order_within_a_millisecond_and_when_the_clock_steps_back():
+    ids = IdSource(seed=1)
+    made = [ids.rising(wall) for wall in (5.0, 5.0, 5.0, 4.0, 5.001, 5.0)]
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)

@@ -1,11 +1,9 @@
 """Functions that isolated jobs run, in a module that another process can import."""
 
-import asyncio
 import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -69,10 +67,3 @@ def chatter(run, payload):
     for number in range(20_000):
         print(f"line {number:06d}")
     return "done"
-
-
-async def nap(run, payload):
-    done = asyncio.Event()
-    asyncio.get_running_loop().call_later(payload["s"], done.set)
-    await done.wait()
-    return time.monotonic()

@@ -1,7 +1,7 @@
 """Functions as jobs: what they take, how they are called, and how another process finds them again."""
 
-import importlib
 import inspect
+import pkgutil
 import runpy
 import sys
 from collections.abc import Callable
@@ -81,17 +81,18 @@ def _main() -> str:
 def find(address: Address) -> Any:
     """What stands there, its module imported; raises LookupError with the address when nothing does."""
     try:
-        found: Any = _module(address)
+        if not address.main:
+            return pkgutil.resolve_name(f"{address.module}:{address.name}")
+        found: Any = _main_again(address)
         for part in address.name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, OSError) as error:
+    except (ImportError, AttributeError, OSError, ValueError) as error:
         raise LookupError(f"there is no {address.name} in {address.module}: {error}") from error
     return found
 
 
-def _module(address: Address) -> Any:
-    if not address.main:
-        return importlib.import_module(address.module)
+def _main_again(address: Address) -> Any:
+    """What the parent was started from, run under another name, so that it does not start again."""
     if address.main.startswith("-m "):
         return SimpleNamespace(**runpy.run_module(address.main[3:], run_name="__job__", alter_sys=True))
     return SimpleNamespace(**runpy.run_path(address.main, run_name="__job__"))

@@ -106,9 +106,8 @@ class Crew:
         )
         self.recurring = Recurring(engine.upkeep, engine.catalogue, engine.rows, clock, self.ring)
         self.sweep = Sweep(config, engine.store, engine.upkeep, clock)
-        self.switching = Switching(
-            config, engine=engine, kind=kind, own=self.id, clock=clock, durable=durable
-        )
+        switching = {"kind": kind, "own": self.id, "durable": durable}
+        self.switching = Switching(config, engine=engine, clock=clock, **switching)
         self.rescue: Rescue | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._due_task: asyncio.Task[None] | None = None

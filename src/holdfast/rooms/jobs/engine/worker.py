@@ -76,8 +76,7 @@ class Worker:
         self.claims = Claims(queues, store, upkeep, clock)
         self.lease: Callable[[], float] = _for_ever
         """Seconds that the lease still lasts, less a margin."""
-        self.taken_total = 0
-        self.ended_total = 0
+        self.taken_total = self.ended_total = 0
         self.written_off = 0
         self._catalogue = catalogue
         self._log = log
