@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
+# Tests start many processes: without kept bytecode each of them compiles every module anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check bench format clean
 
