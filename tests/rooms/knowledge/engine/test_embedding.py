@@ -4,6 +4,7 @@ import asyncio
 import random
 from contextlib import asynccontextmanager
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -166,6 +167,52 @@ async def test_the_poisoned_chunk_is_marked_and_the_rest_goes_on(sqlite, model):
     [(chunk, why)] = await world.vectors.poisoned(version.no, picky.id)
     assert (chunk & 0xFFFFF, "not liked" in why) == (13, True)
     assert (await world.embedding.version(version)).requests == 0
+
+
+class Breaking(Picky):
+    """An endpoint that goes down after its first answer."""
+
+    down = True
+
+    async def embed(self, texts, tenant):
+        if self.asked and self.down:
+            raise ModelFailed("connection refused")
+        return await super().embed(texts, tenant)
+
+
+async def test_an_outage_is_no_fault_of_a_text(sqlite, model):
+    world = World(sqlite, model, concurrency=1, attempts=2)
+    breaking = world.embedding.embedder = Breaking(world.embedder)
+    version = await pending(world.store, "a", TEXTS)
+    with pytest.raises(ModelFailed) as failure:
+        await world.embedding.version(version)
+    assert failure.value.retryable
+    assert await world.vectors.poisoned(version.no, breaking.id) == []
+    breaking.down = False
+    report = await world.embedding.version(version)
+    assert (report.embedded, report.poisoned) == (16, 0)
+
+
+class Zero(Picky):
+    """Answers the poison with a vector of zeros."""
+
+    async def embed(self, texts, tenant):
+        given = await self.inner.embed(texts, tenant)
+        vectors = [
+            [0.0] * len(vector) if self.poison in text else vector
+            for text, vector in zip(texts, given.vectors, strict=True)
+        ]
+        return msgspec.structs.replace(given, vectors=vectors)
+
+
+async def test_another_attempt_may_find_only_the_text_that_has_no_vector(sqlite, model):
+    world = World(sqlite, model)
+    zero = world.embedding.embedder = Zero(world.embedder)
+    await world.embedding.version(await pending(world.store, "a", TEXTS))
+    version = await pending(world.store, "b", [*TEXTS, "독이 든 문장"])
+    report = await world.embedding.version(version)
+    assert (report.embedded, report.poisoned) == (0, 1)
+    assert len(await world.vectors.poisoned(version.no, zero.id)) == 1
 
 
 async def test_retry_after_is_heeded_by_everyone_at_this_pace(sqlite, model):

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.kernel.errors import Problem
-from holdfast.rooms.knowledge.rules.embedding import Batching, Input, Way, batches, pause_s, way_on
+from holdfast.rooms.knowledge.rules.embedding import (
+    Batching,
+    Input,
+    UnfitVector,
+    Way,
+    batches,
+    pause_s,
+    way_on,
+)
 from holdfast.rooms.knowledge.rules.fusion import fused
 from holdfast.rooms.knowledge.rules.mmr import likeness, spread
 from holdfast.rooms.knowledge.rules.stored import Hit
@@ -95,8 +103,10 @@ class Failure(Problem):
     [
         (429, True, 64, 1, Way.AGAIN),
         (429, True, 64, 5, Way.GIVE_UP),
-        (502, True, 64, 5, Way.HALVES),
-        (502, True, 1, 5, Way.POISON),
+        (502, True, 64, 5, Way.GIVE_UP),
+        (502, True, 1, 5, Way.GIVE_UP),
+        (422, True, 64, 5, Way.HALVES),
+        (413, True, 1, 5, Way.POISON),
         (400, False, 64, 1, Way.HALVES),
         (400, False, 1, 1, Way.POISON),
         (503, False, 1, 1, Way.GIVE_UP),
@@ -105,6 +115,10 @@ class Failure(Problem):
 )
 def test_what_a_failed_batch_allows(status, retryable, size, tries, way):
     assert way_on(Failure(status, retryable), size, tries, 5) is way
+
+
+def test_a_vector_that_is_none_may_be_the_text_s_fault():
+    assert [way_on(UnfitVector("zero"), size, 1, 5) for size in (2, 1)] == [Way.HALVES, Way.POISON]
 
 
 def test_pauses_are_as_told_or_double():

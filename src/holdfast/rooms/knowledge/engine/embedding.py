@@ -24,6 +24,7 @@ from holdfast.rooms.knowledge.rules.embedding import (
     Batching,
     EmbedderRefuses,
     Input,
+    OtherLength,
     UnfitVector,
     Way,
     batches,
@@ -209,15 +210,23 @@ class _Run:
         elif way is Way.POISON:
             self._report.poisoned += 1
             self._refused.append(Stored(batch[0].text_hash, 0, b"", problem.line()[:500]))
-            if self._report.embedded:
-                await self.end()
-            elif isinstance(problem, UnfitVector) or self._report.poisoned >= ALL_REFUSED:
+            if self._is_embedder_at_fault(problem):
                 raise EmbedderRefuses(
                     f"nothing that {self._of.embedder.id} gives can be used: {problem.detail}",
                     hint=problem.hint or "see what the endpoint serves; nothing was stored",
                 ) from problem
+            if self._report.embedded:
+                await self.end()
         else:
             raise problem
+
+    def _is_embedder_at_fault(self, problem: Problem) -> bool:
+        """Whether a text that was refused alone is no worse than the others would be."""
+        if isinstance(problem, OtherLength):
+            return True
+        if isinstance(problem, UnfitVector) and self._dims is None:
+            return True  # it has never given a vector that could be used
+        return not self._report.embedded and self._report.poisoned >= ALL_REFUSED
 
     async def _keep(self, made: Sequence[Stored]) -> None:
         now_ms = int(self._of._clock.wall() * 1_000)
