@@ -1,6 +1,7 @@
 """Taking documents in: swapped at once, done again, called off; and what goes wrong on the way."""
 
 import asyncio
+import hashlib
 
 import pytest
 
@@ -201,6 +202,39 @@ async def test_an_upload_that_broke_off_fails_in_time(make):
     await world.knowledge.sweep()
     failed = await world.store.version(version.no)
     assert (failed.state, failed.reason) == ("failed", "the upload broke off")
+
+
+@pytest.mark.parametrize("written", ["half", "whole"])
+async def test_a_retry_of_an_upload_that_broke_off_is_not_lost(make_on, written):
+    world = make_on()
+    documents, content = world.knowledge.documents, OLD.encode()
+    taken = await world.add("a.txt", NEW)
+    upload = Upload(
+        tenant="",
+        name="a.txt",
+        document_id="d",
+        content_hash=hashlib.sha256(content).hexdigest(),
+        chunker=documents._ingesting.chunker,
+        media_type="text/plain; charset=utf-8",
+        size_bytes=len(content),
+    )
+    broken = await world.store.add_version(upload, documents.now_ms())
+    if written == "whole":
+        await world.store.put_upload(broken.no, 0, content)
+    else:
+        await world.store.put_upload(broken.no, 0, content[:9])
+    again = await world.add("a.txt", OLD)
+    assert world.ended == "succeeded"
+    assert (again.document_id, again.unchanged) == (taken.document_id, written == "whole")
+    assert await quotes(world) == [OLD]
+
+
+async def test_the_same_bytes_of_another_type_are_another_version(make):
+    world = make()
+    await world.add("a", "<p>서울</p>", media_type="text/plain")
+    again = await world.add("a", "<p>서울</p>", media_type="text/html")
+    assert (again.version, again.unchanged) == (2, False)
+    assert (await world.add("a", "<p>서울</p>", media_type="text/html")).unchanged
 
 
 async def test_a_large_upload_is_refused_at_the_limit_and_not_held(make):

@@ -33,6 +33,15 @@ PARSED, INDEXED, EMBEDDED = 0.2, 0.5, 0.95
 """How far a document is when a step of its ends."""
 
 
+TOLD = "told_media_type"
+"""The fact that keeps what the caller said it is: a version's own media type is what it turned out to be."""
+
+
+def told_media_type(version: Version) -> str:
+    """What the upload was said to be."""
+    return str(version.facts.get(TOLD, version.media_type))
+
+
 class Ingest(msgspec.Struct, frozen=True):
     """The payload: which version of which tenant's is to be made."""
 
@@ -173,7 +182,9 @@ class Ingesting:
         await self._store.put_text(version.no, parsed.text)
         await self._store.note(
             msgspec.structs.replace(
-                version, media_type=parsed.media_type, facts={**version.facts, **_facts(parsed)}
+                version,
+                media_type=parsed.media_type,
+                facts={**version.facts, **_facts(parsed), TOLD: told_media_type(version)},
             )
         )
         return len(parsed.text)
