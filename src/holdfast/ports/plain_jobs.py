@@ -152,7 +152,7 @@ class PlainJobs:
         return len(self._going)
 
     async def _carry_out(self, run: PlainRun) -> None:
-        """From the first wait to the last event; never raises."""
+        """From the first wait to the last event; raises only when the loop itself ends it."""
         run.may_be_cancelled = True
         state, result, kind, error = "succeeded", None, "", ""
         try:
@@ -163,12 +163,14 @@ class PlainJobs:
             if not isinstance(problem, JobFailed | Problem | TimeoutError):
                 logger.exception("the job %s %s failed", run.spec.name, run.id)
             state, kind, error = "failed", _kind(problem), _said(problem)
-        if state != "succeeded":
-            await self._compensate(run)
-        if run.has_folder:
-            await asyncio.to_thread(run.remove_folder)
-        run.end(state, result=result, error_kind=kind, error=error)
-        self._retire(run)
+        run.may_be_cancelled = False  # how it ended stands: what is left is to tidy up
+        try:
+            if state != "succeeded":
+                await self._compensate(run)
+            await self._tidy(run)
+        finally:
+            run.end(state, result=result, error_kind=kind, error=error)
+            self._retire(run)
 
     async def _attempt(self, run: PlainRun) -> Any:
         run.check()
@@ -199,6 +201,13 @@ class PlainJobs:
                     await _called(undoing)
         except Exception:
             logger.exception("the compensation of job %s did not end well", run.id)
+
+    async def _tidy(self, run: PlainRun) -> None:
+        try:
+            if run.has_folder:
+                await asyncio.to_thread(run.remove_folder)
+        except OSError:
+            logger.exception("the folder of job %s could not be removed", run.id)
 
     def _retire(self, run: PlainRun) -> None:
         self._going.pop(run.id, None)
