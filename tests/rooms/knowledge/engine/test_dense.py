@@ -1,5 +1,7 @@
 """Vectors in memory and fused: exact and approximate search, filters, what other processes do, the trial."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -185,6 +187,21 @@ async def test_one_that_knows_finds_what_terms_do_not(sqlite):
     found = await world.search.find(ACME, "탈것", 3)
     assert found[0].chunk == version.no << 20
     assert found[0].text == CHUNKS[0]
+
+
+@pytest.mark.parametrize("how", ["busy", "silent"])
+async def test_a_question_does_not_wait_for_the_embedder(sqlite, how):
+    world = World(sqlite, Knowing())
+    version = await world.ingest("a", CHUNKS)
+    await world.trials.hold("acme")
+    if how == "busy":  # with the documents of somebody else
+        await world.embedding._pace.reserve(1_000_000, NOW)
+    else:
+        world.embedder.embed = lambda texts, tenant: asyncio.Event().wait()
+        world.dense._embed_s = 0.01
+    found = await world.search.find(ACME, "딸기 농장", 1)
+    assert found[0].version == version.no
+    assert "the embedder" in (await world.search.leg("acme")).says
 
 
 async def test_without_an_embedder_terms_are_searched_and_copies_wait(sqlite):

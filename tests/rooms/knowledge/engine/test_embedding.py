@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.kernel.clock import ManualClock, SystemClock
-from holdfast.kernel.errors import BadInput
+from holdfast.kernel.errors import BadInput, Unavailable
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import NoCache
@@ -286,6 +286,25 @@ async def test_a_pace_is_one_for_all_processes(sql):
     await mine.hold_back(30, now + 60_000)
     assert await others.reserve(1, now + 60_000) == pytest.approx(31.0, abs=0.1)
     assert await Paces(sql, "another", pace).reserve(1, now) == 0.0
+
+
+async def test_who_cannot_wait_takes_nothing(sql):
+    paces = Paces(sql, "p", Pace(requests_per_minute=60, tokens_per_minute=6_000, burst_s=2.0))
+    now = float(NOW)
+    for _ in range(4):
+        await paces.reserve(1, now)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await paces.reserve(1, now, 0.5)
+    assert await paces.reserve(1, now + 2_600, 0.5) == pytest.approx(0.4)
+
+
+async def test_a_clock_that_was_set_back_holds_nobody_up(sql):
+    paces = Paces(sql, "p", Pace(requests_per_minute=60, burst_s=2.0))
+    now = float(NOW)
+    await paces.reserve(1, now + 86_400_000)
+    assert await paces.reserve(1, now, 0.5) == 0.0
+    assert [await paces.reserve(1, now) for _ in range(2)] == pytest.approx([0.0, 1.0])
 
 
 async def test_vectors_of_another_version_are_not_touched(sqlite, model):

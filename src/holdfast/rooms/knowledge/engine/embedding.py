@@ -109,10 +109,15 @@ class Embedding:
         }
         return list(made.values())
 
-    async def ask(self, texts: Sequence[str], tenant: str, report: Report) -> Embedded:
-        """The vectors of these texts, at the pace, and how many tokens they took; nothing is tried again."""
+    async def ask(
+        self, texts: Sequence[str], tenant: str, report: Report, most_wait_s: float | None = None
+    ) -> Embedded:
+        """The vectors of these texts, at the pace, and how many tokens they took; nothing is tried again.
+
+        Raises Unavailable where the pace would have it wait longer than `most_wait_s`; None: it waits.
+        """
         expected = sum(tokens_of(text, self._bytes_per_token) for text in texts)
-        wait_s = await self._pace.reserve(expected, self._clock.wall() * 1_000)
+        wait_s = await self._pace.reserve(expected, self._clock.wall() * 1_000, most_wait_s)
         if wait_s > 0:
             await self._sleep(wait_s)
         begun = self._clock.monotonic()
