@@ -204,6 +204,22 @@ async def test_a_question_does_not_wait_for_the_embedder(sqlite, how):
     assert "the embedder" in (await world.search.leg("acme")).says
 
 
+async def test_a_document_swapped_in_between_is_not_lost(sqlite):
+    store = Store(sqlite)
+    await store.swap(await pending(store, "a", ["딸기 농장은 겨울에 연다"]), NOW)
+    newer = await pending(store, "a", ["딸기 농장은 봄에 연다"])
+    search = Search(store, Lexical(store, ManualClock()))
+    found_of, swaps = store.found, [newer]
+
+    async def found(tenant, hits):
+        while swaps:
+            await store.swap(swaps.pop(), NOW)
+        return await found_of(tenant, hits)
+
+    store.found = found
+    assert [one.version for one in await search.find(ACME, "딸기 농장", 3)] == [newer.no]
+
+
 async def test_without_an_embedder_terms_are_searched_and_copies_wait(sqlite):
     store = Store(sqlite)
     for name in ("a", "b"):

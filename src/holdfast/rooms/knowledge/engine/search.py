@@ -16,6 +16,8 @@ from holdfast.rooms.knowledge.store.store import Store
 
 POOL = 4
 """Hits of each leg for one passage that is wanted: what fusing and spreading out choose among."""
+TRIES = 2
+"""Searches of one question while documents change."""
 _MOST_KNOWN = 1_024
 
 
@@ -48,8 +50,11 @@ class Search:
     async def find(self, where: Filter, text: str, most: int, *, spread_out: bool = True) -> list[Found]:
         """At most `most` passages for these words, the best first, that differ in what they say."""
         pool = max(32, POOL * most)
-        hits = await self.hits(where, text, pool)
-        found = await self._store.found(where.tenant, hits[: pool if spread_out else most])
+        for _ in range(TRIES):
+            hits = (await self.hits(where, text, pool))[: pool if spread_out else most]
+            found = await self._store.found(where.tenant, hits)
+            if len(found) == len(hits):
+                break  # else another version came to serve in between, which has not been searched
         if not spread_out or len(found) <= 1:
             return found[:most]
         alike = likeness([each.counts for each in found])
