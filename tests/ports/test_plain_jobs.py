@@ -193,6 +193,31 @@ async def test_a_job_whose_task_is_ended_is_forgotten_all_the_same(jobs):
     assert (view.state, jobs.running) == ("failed", 0)
 
 
+async def test_an_erased_tenant_has_no_jobs(jobs):
+    go = asyncio.Event()
+
+    async def work(run, payload):
+        await go.wait()
+        return "비밀"
+
+    jobs.declare(JobSpec(name="work", run=work, payload=Payload, unique="{doc_id}"))
+    mine, others = [
+        (await jobs.enqueue("work", Payload(tenant), Enqueue(tenant=tenant, key="k"))).id
+        for tenant in ("acme", "beta")
+    ]
+    assert [await jobs.erase("acme"), await jobs.erase("acme"), await jobs.erase("")] == [1, 0, 0]
+    assert await jobs.find(mine) is None
+    go.set()
+    assert (await ended(jobs, others))[0].result == "비밀"
+    async with asyncio.timeout(30):
+        while jobs.running:
+            await asyncio.sleep(0)
+    assert await jobs.find(mine) is None
+    assert (await jobs.enqueue("work", Payload("acme"), Enqueue(tenant="acme", key="k"))).is_new
+    assert await jobs.erase("beta") == 1
+    assert await jobs.find(others) is None
+
+
 async def test_one_that_takes_too_long_has_failed(jobs):
     async def waits(run, payload):
         await asyncio.Event().wait()

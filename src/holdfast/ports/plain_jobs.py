@@ -121,6 +121,17 @@ class PlainJobs:
         run.cancel(reason or "cancelled")
         return True
 
+    async def erase(self, tenant: str) -> int:
+        """Whatever a function of the tenant's gives from now on is kept nowhere."""
+        runs = [run for run in (*self._going.values(), *self._ended.values()) if run.tenant == tenant]
+        found = [run for run in runs if tenant and not run.forgotten]
+        for run in found:
+            run.forgotten = True
+            run.cancel("the tenant was erased")
+            self._ended.pop(run.id, None)
+            self._drop_keys(run)
+        return len(found)
+
     async def events(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         run = self._known(job_id)
         if run is None:
@@ -214,15 +225,20 @@ class PlainJobs:
         for key in run.keys:
             if key[0] == "unique" and self._by_key.get(key) is run:
                 del self._by_key[key]
-        self._ended[run.id] = run
+        if not run.forgotten:
+            self._ended[run.id] = run
         while len(self._ended) > self._kept:
             _, oldest = self._ended.popitem(last=False)
-            for key in oldest.keys:
-                if self._by_key.get(key) is oldest:
-                    del self._by_key[key]
+            self._drop_keys(oldest)
+
+    def _drop_keys(self, run: PlainRun) -> None:
+        for key in run.keys:
+            if self._by_key.get(key) is run:
+                del self._by_key[key]
 
     def _known(self, job_id: str) -> PlainRun | None:
-        return self._going.get(job_id) or self._ended.get(job_id)
+        run = self._going.get(job_id) or self._ended.get(job_id)
+        return None if run is None or run.forgotten else run
 
     def _spec(self, name: str) -> JobSpec:
         spec = self._specs.get(name)

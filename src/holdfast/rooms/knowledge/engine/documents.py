@@ -134,10 +134,14 @@ class Documents:
         await self._swept(tenant)
 
     async def erase(self, tenant: str) -> int:
-        """Remove everything of a tenant, from the database too, jobs included; how many documents it had."""
+        """Remove everything of a tenant, from the database too; how many documents it had.
+
+        Its jobs go too, whoever began them: what they were given and what they wrote is the tenant's.
+        """
         jobs = await self._waiting.jobs(tenant)
         count = await self._sweeper.erase(tenant, self.now_ms())
         await self._cancel(jobs, "the tenant was erased")
+        await self._jobs.erase(tenant)
         await self._swept(tenant)  # what a job wrote between our look and its end
         return count
 
