@@ -15,6 +15,7 @@ from holdfast.rooms.knowledge.engine.search import Search
 from holdfast.rooms.knowledge.engine.trials import Trials
 from holdfast.rooms.knowledge.engine.vectors import packed, units, unpacked
 from holdfast.rooms.knowledge.rules.embedding import MixedIndex, Pace, UnfitVector
+from holdfast.rooms.knowledge.rules.mmr import Likeness
 from holdfast.rooms.knowledge.rules.stored import Filter
 from holdfast.rooms.knowledge.store.paces import Paces
 from holdfast.rooms.knowledge.store.store import Store
@@ -218,6 +219,23 @@ async def test_a_document_swapped_in_between_is_not_lost(sqlite):
 
     store.found = found
     assert [one.version for one in await search.find(ACME, "딸기 농장", 3)] == [newer.no]
+
+
+async def test_however_many_are_wanted_few_are_compared(sqlite, monkeypatch):
+    store = Store(sqlite)
+    texts = [f"딸기 {at}번 농장은 {at}월에 연다" for at in range(90)]
+    await store.swap(await pending(store, "a", texts), NOW)
+    compared = []
+
+    class Counting(Likeness):
+        def __init__(self, packed):
+            compared.append(len(packed))
+            super().__init__(packed)
+
+    monkeypatch.setattr("holdfast.rooms.knowledge.engine.search.Likeness", Counting)
+    found = await Search(store, Lexical(store, ManualClock())).find(ACME, "딸기 농장", 80)
+    assert len({one.chunk for one in found}) == 80
+    assert compared == [64]
 
 
 async def test_without_an_embedder_terms_are_searched_and_copies_wait(sqlite):

@@ -18,7 +18,7 @@ from holdfast.rooms.knowledge.rules.embedding import (
     way_on,
 )
 from holdfast.rooms.knowledge.rules.fusion import fused
-from holdfast.rooms.knowledge.rules.mmr import likeness, spread
+from holdfast.rooms.knowledge.rules.mmr import Likeness, spread
 from holdfast.rooms.knowledge.rules.stored import Hit
 from holdfast.rooms.knowledge.rules.trial import Trial, case_of, is_due, verdict, weight
 from holdfast.rooms.knowledge.rules.words import packed
@@ -51,13 +51,12 @@ def test_fusing_loses_and_invents_nothing(one, other):
 
 def test_a_copy_waits_until_something_else_was_said():
     texts = [Counter({"a": 1, "b": 1}), Counter({"a": 1, "b": 1}), Counter({"c": 1}), Counter()]
-    alike = likeness([packed(text)[1] for text in texts])
-    assert alike[0, 1] == pytest.approx(1.0)
-    assert alike[0, 2] == alike[0, 3] == 0.0
+    alike = Likeness([packed(text)[1] for text in texts])
+    assert alike[0].tolist() == pytest.approx([1.0, 1.0, 0.0, 0.0])
     assert spread([1.0, 0.99, 0.8, 0.0], alike, 4) == [0, 2, 3, 1]
     assert spread([1.0, 0.99, 0.8, 0.0], alike, 9, balance=0.0) == [0, 1, 2, 3]
     assert spread([], np.zeros((0, 0), np.float32), 3) == []
-    assert spread([5.0, 5.0], likeness([b"", b""]), 2) == [0, 1]
+    assert spread([5.0, 5.0], Likeness([b"", b""]), 2) == [0, 1]
 
 
 @pytest.mark.parametrize(
