@@ -156,7 +156,7 @@ class Documents:
             for waiter in found:
                 await self._heal(waiter)
             after = found[-1].version
-        while await self._sweeper.sweep():
+        while await self._sweeper.sweep(now_ms=self.now_ms()):
             pass
 
     async def _heal(self, waiter: Waiter) -> None:
