@@ -242,6 +242,19 @@ async def test_the_same_bytes_of_another_type_are_another_version(make):
     assert (await world.add("a", "<p>서울</p>", media_type="text/html")).unchanged
 
 
+async def test_a_found_title_follows_the_version_that_serves_and_a_given_one_stays(make):
+    world = make()
+
+    async def title(name, content, **how):
+        taken = await world.add(name, content, media_type="text/markdown", **how)
+        return (await world.knowledge.documents.show("", taken.document_id))[0].title
+
+    assert await title("a.md", "# 옛 제목\n\n서울은 수도이다.") == "옛 제목"
+    assert await title("a.md", "# 새 제목\n\n서울은 수도이다.") == "새 제목"
+    assert await title("a.md", "# 셋째\n\n서울은 수도이다.", title="받은 제목") == "받은 제목"
+    assert await title("a.md", "# 넷째\n\n서울은 수도이다.") == "받은 제목"
+
+
 async def test_a_large_upload_is_refused_at_the_limit_and_not_held(make):
     world = make(max_upload_bytes=1_000_000)
     read = 0

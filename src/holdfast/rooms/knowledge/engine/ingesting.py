@@ -33,6 +33,8 @@ PARSED, INDEXED, EMBEDDED = 0.2, 0.5, 0.95
 """How far a document is when a step of its ends."""
 
 
+TITLE_BEFORE = "title_before"
+"""The fact that keeps the title which a version's own takes the place of; without it, it takes no place."""
 TOLD = "told_media_type"
 """The fact that keeps what the caller said it is: a version's own media type is what it turned out to be."""
 
@@ -164,10 +166,11 @@ class Ingesting:
             await run.step("embed", lambda: self._embed(run, found, count))
         run.progress(EMBEDDED, "serving")
         run.check()
-        serves = await self._store.swap(found, self._now_ms())
+        ready = await self._with_title_before(version.no)
+        serves = await self._store.swap(ready, self._now_ms())
         if serves:
-            await self._name(found)
-            await self._embedder.served(found.tenant)
+            await self._name(ready)
+            await self._embedder.served(ready.tenant)
         run.progress(1.0, f"{count} chunks")
         return "serving" if serves else "superseded"
 
@@ -204,11 +207,28 @@ class Ingesting:
             await asyncio.sleep(0)
         return len(cut)
 
-    async def _name(self, version: Version) -> None:
-        """A document that nobody gave a title is called what it calls itself."""
+    async def _with_title_before(self, no: int) -> Version:
+        """The version, which has written down the document's title where nobody gave it that one."""
+        version = await self._store.version(no)
+        if version is None:
+            raise VersionGone()
         document = await self._store.document(version.tenant, version.document_id)
-        title = str(version.facts.get("title") or "")
-        if document is not None and title and not document.title:
+        if document is None:
+            raise VersionGone()
+        serving = await self._store.version(document.serving) if document.serving else None
+        if document.title in ("", _title(serving)):
+            facts = {**version.facts, TITLE_BEFORE: document.title}
+            version = msgspec.structs.replace(version, facts=facts)
+            await self._store.note(version)
+        return version
+
+    async def _name(self, version: Version) -> None:
+        """A document that nobody gave a title is called what the version that serves calls itself."""
+        before, title = version.facts.get(TITLE_BEFORE), _title(version)
+        document = await self._store.document(version.tenant, version.document_id)
+        if document is None or document.serving != version.no or document.title != before:
+            return
+        if title != before:
             await self._store.describe(document.tenant, document.id, title, document.tags, self._now_ms())
 
     async def _embed(self, run: Run, version: Version, count: int) -> Mapping[str, Any]:
@@ -251,6 +271,11 @@ def _facts(parsed: Parsed) -> dict[str, Any]:
         "sections": msgspec.to_builtins(parsed.sections),
         "warnings": list(parsed.warnings),
     }
+
+
+def _title(version: Version | None) -> str:
+    """What the document calls itself in this version."""
+    return str(version.facts.get("title") or "") if version is not None else ""
 
 
 def _piece(text: str, chunk: Chunk) -> Piece:
