@@ -4,12 +4,14 @@ import asyncio
 import hashlib
 
 import pytest
+from sqlalchemy import select
 
 from holdfast.kernel.errors import Unavailable
 from holdfast.ports.jobs import Enqueued
 from holdfast.rooms.knowledge.engine.ingesting import NoEmbedder
 from holdfast.rooms.knowledge.rules.problems import BadUpload, UnknownDocument, UploadTooLarge
 from holdfast.rooms.knowledge.rules.stored import Filter, Upload
+from holdfast.rooms.knowledge.store import tables
 from tests.rooms.knowledge.conftest import until
 
 OLD = "서울의 인구는 940만 명이다. 서울은 수도이다."
@@ -253,6 +255,44 @@ async def test_a_found_title_follows_the_version_that_serves_and_a_given_one_sta
     assert await title("a.md", "# 새 제목\n\n서울은 수도이다.") == "새 제목"
     assert await title("a.md", "# 셋째\n\n서울은 수도이다.", title="받은 제목") == "받은 제목"
     assert await title("a.md", "# 넷째\n\n서울은 수도이다.") == "받은 제목"
+
+
+async def test_what_was_killed_after_the_swap_is_named_all_the_same(make):
+    world = make()
+    describe = world.store.describe
+
+    async def killed(*given):
+        world.store.describe = describe
+        raise MemoryError
+
+    world.store.describe = killed
+    taken = await world.add("a.md", "# 제목\n\n서울은 수도이다.", media_type="text/markdown")
+    assert world.ended == "failed"
+    document, [version] = await world.knowledge.documents.show("", taken.document_id)
+    assert (document.title, version.state) == ("", "serving")
+    again = await world.jobs.enqueue("knowledge.ingest", {"version": version.no})
+    assert (await ended(world, again.id)).result["outcome"] == "serving"
+    document, _ = await world.knowledge.documents.show("", taken.document_id)
+    assert document.title == "제목"
+
+
+async def test_a_replayed_job_takes_its_version_up_again(make_on):
+    embedder = Stepping(Unavailable("the endpoint answers 429"))
+    embedder.go.set()
+    world = make_on(embedder=embedder)
+    await world.add("a.txt", OLD)
+    assert world.ended == "failed"
+    [(no,)] = await world.sql.fetch(select(tables.versions.c.no))
+    await world.knowledge.sweep()
+    again = await world.jobs.enqueue("knowledge.ingest", {"version": no})
+    assert (await ended(world, again.id)).result["outcome"] == "serving"
+    assert await quotes(world) == [OLD]
+
+
+async def ended(world, job_id):
+    async for _ in world.jobs.events(job_id):
+        pass
+    return await world.jobs.find(job_id)
 
 
 async def test_a_large_upload_is_refused_at_the_limit_and_not_held(make):

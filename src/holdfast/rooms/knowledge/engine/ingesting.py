@@ -21,7 +21,7 @@ from holdfast.rooms.knowledge.engine.parsing import Parsers
 from holdfast.rooms.knowledge.rules.chunks import Chunk, Chunking
 from holdfast.rooms.knowledge.rules.parsed import PARSER_VERSION, Limits, Parsed, Section
 from holdfast.rooms.knowledge.rules.store_problems import VersionGone
-from holdfast.rooms.knowledge.rules.stored import MAX_CHUNKS, PENDING, Piece, Version
+from holdfast.rooms.knowledge.rules.stored import FAILED, MAX_CHUNKS, PENDING, SERVING, Piece, Version
 from holdfast.rooms.knowledge.rules.words import WORDS_VERSION
 from holdfast.rooms.knowledge.store.store import Store
 
@@ -128,6 +128,12 @@ class Ingesting:
         """One attempt. What the version came to is its result: `serving`, `superseded` or `gone`."""
         started = self._clock.monotonic()
         version = await self._store.version(payload.version)
+        if version is not None and version.state == FAILED and await self._store.reopen(version.no):
+            version = await self._store.version(version.no)  # its job is replayed
+        if version is not None and version.state == SERVING:
+            # An attempt before this one ended right after it had swapped it in.
+            await self._named(version)
+            return {"outcome": "serving", "document_id": version.document_id, "version": version.n}
         if version is None or version.state != PENDING:
             return {"outcome": "gone"}
         await run.compensate(ABANDON, payload)
@@ -169,8 +175,7 @@ class Ingesting:
         ready = await self._with_title_before(version.no)
         serves = await self._store.swap(ready, self._now_ms())
         if serves:
-            await self._name(ready)
-            await self._embedder.served(ready.tenant)
+            await self._named(ready)
         run.progress(1.0, f"{count} chunks")
         return "serving" if serves else "superseded"
 
@@ -221,6 +226,11 @@ class Ingesting:
             version = msgspec.structs.replace(version, facts=facts)
             await self._store.note(version)
         return version
+
+    async def _named(self, version: Version) -> None:
+        """What is left to do for a version that serves; it may be done again."""
+        await self._name(version)
+        await self._embedder.served(version.tenant)
 
     async def _name(self, version: Version) -> None:
         """A document that nobody gave a title is called what the version that serves calls itself."""

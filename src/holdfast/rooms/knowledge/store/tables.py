@@ -193,6 +193,15 @@ FAIL = (
     .values(state=FAILED, reason=bindparam("why"), ended_ms=bindparam("now_ms"))
     .returning(_v.document_id)
 )
+REOPEN = (
+    update(versions)
+    .where(
+        _v.no == bindparam("of_version"),
+        _v.state == FAILED,
+        select(uploads.c.version).where(uploads.c.version == _v.no).exists(),
+    )
+    .values(state=PENDING, reason="", ended_ms=0)
+)
 SERVE = (
     update(versions)
     .where(_v.no == bindparam("of_version"), _v.state == PENDING)
