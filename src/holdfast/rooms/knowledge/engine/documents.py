@@ -13,7 +13,7 @@ from holdfast.rooms.knowledge.engine.receiving import Described
 from holdfast.rooms.knowledge.engine.spooling import Spool
 from holdfast.rooms.knowledge.rules.healing import ENQUEUE, FAIL, has_future, heal
 from holdfast.rooms.knowledge.rules.problems import BadUpload, check_name, check_tags, unknown_document
-from holdfast.rooms.knowledge.rules.stored import PENDING, Document, Upload, Version
+from holdfast.rooms.knowledge.rules.stored import FAILED, PENDING, Document, Upload, Version
 from holdfast.rooms.knowledge.store.store import PART, Store
 from holdfast.rooms.knowledge.store.sweeping import Sweeper
 from holdfast.rooms.knowledge.store.waiting import Waiter, Waiting
@@ -112,12 +112,13 @@ class Documents:
     async def text(self, tenant: str, document_id: str, n: int, start: int, end: int | None) -> str:
         """`[start:end]` of the text that citations of version `n` refer to; 0 is the version that serves.
 
-        Raises UnknownDocument (404), also for a version that is not kept any more or has not been read yet.
+        Raises UnknownDocument (404), also for a version that is not kept any more, has not been read yet, or
+        has failed.
         """
         document, versions = await self.show(tenant, document_id)
         for version in versions:
             if version.n == n or (n == 0 and version.no == document.serving):
-                if version.state == PENDING:
+                if version.state in (PENDING, FAILED):
                     break
                 return await self.store.text(version.no, start, end)
         raise unknown_document()
