@@ -215,7 +215,7 @@ class _Run:
         elif way is Way.POISON:
             self._report.poisoned += 1
             self._refused.append(Stored(batch[0].text_hash, 0, b"", problem.line()[:500]))
-            if self._is_embedder_at_fault(problem):
+            if await self._is_embedder_at_fault(problem):
                 raise EmbedderRefuses(
                     f"nothing that {self._of.embedder.id} gives can be used: {problem.detail}",
                     hint=problem.hint or "see what the endpoint serves; nothing was stored",
@@ -225,12 +225,13 @@ class _Run:
         else:
             raise problem
 
-    def _is_embedder_at_fault(self, problem: Problem) -> bool:
+    async def _is_embedder_at_fault(self, problem: Problem) -> bool:
         """Whether a text that was refused alone is no worse than the others would be."""
         if isinstance(problem, OtherLength):
             return True
-        if isinstance(problem, UnfitVector) and self._dims is None:
-            return True  # it has never given a vector that could be used
+        if isinstance(problem, UnfitVector) and not self._report.embedded:
+            # An earlier attempt, or another version, may have had good vectors for the other texts.
+            return not await self._of._vectors.of_version(self._version.no, self._of.embedder.id)
         return not self._report.embedded and self._report.poisoned >= ALL_REFUSED
 
     async def _keep(self, made: Sequence[Stored]) -> None:
