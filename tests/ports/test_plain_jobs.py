@@ -148,6 +148,76 @@ async def test_a_job_that_has_not_begun_is_cancelled(jobs):
         assert (view.state, view.attempts, kinds) == ("cancelled", 0, ["queued", "cancelling", "cancelled"])
 
 
+async def test_a_cancel_while_it_is_undone_changes_nothing(jobs):
+    undoing, go = asyncio.Event(), asyncio.Event()
+
+    async def work(run, payload):
+        run.folder()
+        await run.compensate("undo", {})
+        raise JobFailed("quota", "no pages left")
+
+    async def undo(run, payload):
+        undoing.set()
+        await go.wait()
+
+    jobs.declare(JobSpec(name="work", run=work))
+    jobs.declare(JobSpec(name="undo", run=undo))
+    enqueued = await jobs.enqueue("work", {})
+    await undoing.wait()
+    assert await jobs.cancel(enqueued.id, "not wanted")
+    go.set()
+    async with asyncio.timeout(30):
+        view, _ = await ended(jobs, enqueued.id)
+    assert (view.state, view.error, jobs.running) == ("failed", "no pages left", 0)
+
+
+async def test_a_job_whose_task_is_ended_is_forgotten_all_the_same(jobs):
+    undoing = asyncio.Event()
+
+    async def work(run, payload):
+        await run.compensate("undo", {})
+        raise JobFailed("quota")
+
+    async def undo(run, payload):
+        undoing.set()
+        await asyncio.Event().wait()
+
+    jobs.declare(JobSpec(name="work", run=work))
+    jobs.declare(JobSpec(name="undo", run=undo))
+    enqueued = await jobs.enqueue("work", {})
+    await undoing.wait()
+    [task] = jobs._tasks
+    task.cancel()
+    async with asyncio.timeout(30):
+        view, _ = await ended(jobs, enqueued.id)
+    assert (view.state, jobs.running) == ("failed", 0)
+
+
+async def test_an_erased_tenant_has_no_jobs(jobs):
+    go = asyncio.Event()
+
+    async def work(run, payload):
+        await go.wait()
+        return "비밀"
+
+    jobs.declare(JobSpec(name="work", run=work, payload=Payload, unique="{doc_id}"))
+    mine, others = [
+        (await jobs.enqueue("work", Payload(tenant), Enqueue(tenant=tenant, key="k"))).id
+        for tenant in ("acme", "beta")
+    ]
+    assert [await jobs.erase("acme"), await jobs.erase("acme"), await jobs.erase("")] == [1, 0, 0]
+    assert await jobs.find(mine) is None
+    go.set()
+    assert (await ended(jobs, others))[0].result == "비밀"
+    async with asyncio.timeout(30):
+        while jobs.running:
+            await asyncio.sleep(0)
+    assert await jobs.find(mine) is None
+    assert (await jobs.enqueue("work", Payload("acme"), Enqueue(tenant="acme", key="k"))).is_new
+    assert await jobs.erase("beta") == 1
+    assert await jobs.find(others) is None
+
+
 async def test_one_that_takes_too_long_has_failed(jobs):
     async def waits(run, payload):
         await asyncio.Event().wait()

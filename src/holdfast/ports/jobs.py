@@ -192,6 +192,14 @@ class Jobs(Protocol):
         """What happened after event `after`, then what happens, until it ends; NotFound for no job."""
         ...
 
+    async def erase(self, tenant: str) -> int:
+        """Stop every job of a tenant, and forget it with all that it left; how many. "" is no tenant: 0."""
+        ...
+
+
+class Schedules(Protocol):
+    """Jobs that begin by the clock. Implemented beside Jobs by whatever implements that."""
+
     def every(self, schedule: str, cron: str, name: str, payload: Any, *, zone: str = "UTC") -> None:
         """Enqueue `name` whenever `cron` (five fields) says, once over all processes. Before the start."""
         ...

@@ -121,6 +121,17 @@ class PlainJobs:
         run.cancel(reason or "cancelled")
         return True
 
+    async def erase(self, tenant: str) -> int:
+        """Whatever a function of the tenant's gives from now on is kept nowhere."""
+        runs = [run for run in (*self._going.values(), *self._ended.values()) if run.tenant == tenant]
+        found = [run for run in runs if tenant and not run.forgotten]
+        for run in found:
+            run.forgotten = True
+            run.cancel("the tenant was erased")
+            self._ended.pop(run.id, None)
+            self._drop_keys(run)
+        return len(found)
+
     async def events(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         run = self._known(job_id)
         if run is None:
@@ -152,7 +163,7 @@ class PlainJobs:
         return len(self._going)
 
     async def _carry_out(self, run: PlainRun) -> None:
-        """From the first wait to the last event; never raises."""
+        """From the first wait to the last event; raises only when the loop itself ends it."""
         run.may_be_cancelled = True
         state, result, kind, error = "succeeded", None, "", ""
         try:
@@ -163,12 +174,14 @@ class PlainJobs:
             if not isinstance(problem, JobFailed | Problem | TimeoutError):
                 logger.exception("the job %s %s failed", run.spec.name, run.id)
             state, kind, error = "failed", _kind(problem), _said(problem)
-        if state != "succeeded":
-            await self._compensate(run)
-        if run.has_folder:
-            await asyncio.to_thread(run.remove_folder)
-        run.end(state, result=result, error_kind=kind, error=error)
-        self._retire(run)
+        run.may_be_cancelled = False  # how it ended stands: what is left is to tidy up
+        try:
+            if state != "succeeded":
+                await self._compensate(run)
+            await self._tidy(run)
+        finally:
+            run.end(state, result=result, error_kind=kind, error=error)
+            self._retire(run)
 
     async def _attempt(self, run: PlainRun) -> Any:
         run.check()
@@ -200,20 +213,32 @@ class PlainJobs:
         except Exception:
             logger.exception("the compensation of job %s did not end well", run.id)
 
+    async def _tidy(self, run: PlainRun) -> None:
+        try:
+            if run.has_folder:
+                await asyncio.to_thread(run.remove_folder)
+        except OSError:
+            logger.exception("the folder of job %s could not be removed", run.id)
+
     def _retire(self, run: PlainRun) -> None:
         self._going.pop(run.id, None)
         for key in run.keys:
             if key[0] == "unique" and self._by_key.get(key) is run:
                 del self._by_key[key]
-        self._ended[run.id] = run
+        if not run.forgotten:
+            self._ended[run.id] = run
         while len(self._ended) > self._kept:
             _, oldest = self._ended.popitem(last=False)
-            for key in oldest.keys:
-                if self._by_key.get(key) is oldest:
-                    del self._by_key[key]
+            self._drop_keys(oldest)
+
+    def _drop_keys(self, run: PlainRun) -> None:
+        for key in run.keys:
+            if self._by_key.get(key) is run:
+                del self._by_key[key]
 
     def _known(self, job_id: str) -> PlainRun | None:
-        return self._going.get(job_id) or self._ended.get(job_id)
+        run = self._going.get(job_id) or self._ended.get(job_id)
+        return None if run is None or run.forgotten else run
 
     def _spec(self, name: str) -> JobSpec:
         spec = self._specs.get(name)

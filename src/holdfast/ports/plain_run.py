@@ -40,6 +40,8 @@ class PlainRun:
         self.may_be_cancelled = False
         """Whether its task may be: one that has not begun would never end; a thread hears of it itself."""
         self.compensations: list[tuple[str, Any]] = []
+        self.forgotten = False
+        """Whether nobody may find it any more, though its function has not ended yet."""
         self.cancelled = ""
         """Why it is to stop; empty while it is not."""
         self.share = 0.0

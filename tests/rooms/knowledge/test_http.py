@@ -217,3 +217,16 @@ async def test_a_job_is_cancelled_by_its_owner(client):
     told, _ = await upload(client)
     assert (await client.post(f"{told['watch']['job']}/cancel")).status_code == 202
     assert (await client.post(f"{PATH}/jobs/nobody/cancel")).status_code == 404
+
+
+@pytest.mark.parametrize("question", ["", " ", "가" * 4_001, "a\0b"])
+async def test_a_bad_question_is_refused_before_a_stream_begins(client, question):
+    answer = await client.post(f"{PATH}/ask", json={"question": question, "stream": True})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+async def test_a_failed_version_has_no_text(client):
+    told, seen = await upload(client, "a.pdf", "%PDF-1.7 broken", headers={"content-type": "application/pdf"})
+    assert seen[-1][0] == "failed"
+    found = await client.get(f"{PATH}/documents/{told['document_id']}/text", params={"version": 1})
+    assert found.status_code == 404

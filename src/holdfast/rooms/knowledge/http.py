@@ -34,6 +34,7 @@ from holdfast.rooms.knowledge.rules.answers import (
     Listing,
     Results,
 )
+from holdfast.rooms.knowledge.rules.problems import check_question
 from holdfast.rooms.knowledge.rules.stored import Filter
 from holdfast.rooms.knowledge.rules.templates import SectionPlan
 
@@ -169,7 +170,7 @@ class KnowledgeHttp:
     async def ask(self, call: Call) -> Answer:
         engine, body = self._ready(), call.body
         question = Question(
-            text=body.question,
+            text=check_question(body.question),  # before a stream has begun with 200
             where=Filter(_tenant(), body.tags, body.documents),
             user=call.user_id,
             model=body.model,

@@ -1,5 +1,7 @@
 """Vectors in memory and fused: exact and approximate search, filters, what other processes do, the trial."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from holdfast.rooms.knowledge.engine.search import Search
 from holdfast.rooms.knowledge.engine.trials import Trials
 from holdfast.rooms.knowledge.engine.vectors import packed, units, unpacked
 from holdfast.rooms.knowledge.rules.embedding import MixedIndex, Pace, UnfitVector
+from holdfast.rooms.knowledge.rules.mmr import Likeness
 from holdfast.rooms.knowledge.rules.stored import Filter
 from holdfast.rooms.knowledge.store.paces import Paces
 from holdfast.rooms.knowledge.store.store import Store
@@ -185,6 +188,54 @@ async def test_one_that_knows_finds_what_terms_do_not(sqlite):
     found = await world.search.find(ACME, "탈것", 3)
     assert found[0].chunk == version.no << 20
     assert found[0].text == CHUNKS[0]
+
+
+@pytest.mark.parametrize("how", ["busy", "silent"])
+async def test_a_question_does_not_wait_for_the_embedder(sqlite, how):
+    world = World(sqlite, Knowing())
+    version = await world.ingest("a", CHUNKS)
+    await world.trials.hold("acme")
+    if how == "busy":  # with the documents of somebody else
+        await world.embedding._pace.reserve(1_000_000, NOW)
+    else:
+        world.embedder.embed = lambda texts, tenant: asyncio.Event().wait()
+        world.dense._embed_s = 0.01
+    found = await world.search.find(ACME, "딸기 농장", 1)
+    assert found[0].version == version.no
+    assert "the embedder" in (await world.search.leg("acme")).says
+
+
+async def test_a_document_swapped_in_between_is_not_lost(sqlite):
+    store = Store(sqlite)
+    await store.swap(await pending(store, "a", ["딸기 농장은 겨울에 연다"]), NOW)
+    newer = await pending(store, "a", ["딸기 농장은 봄에 연다"])
+    search = Search(store, Lexical(store, ManualClock()))
+    found_of, swaps = store.found, [newer]
+
+    async def found(tenant, hits):
+        while swaps:
+            await store.swap(swaps.pop(), NOW)
+        return await found_of(tenant, hits)
+
+    store.found = found
+    assert [one.version for one in await search.find(ACME, "딸기 농장", 3)] == [newer.no]
+
+
+async def test_however_many_are_wanted_few_are_compared(sqlite, monkeypatch):
+    store = Store(sqlite)
+    texts = [f"딸기 {at}번 농장은 {at}월에 연다" for at in range(90)]
+    await store.swap(await pending(store, "a", texts), NOW)
+    compared = []
+
+    class Counting(Likeness):
+        def __init__(self, packed):
+            compared.append(len(packed))
+            super().__init__(packed)
+
+    monkeypatch.setattr("holdfast.rooms.knowledge.engine.search.Likeness", Counting)
+    found = await Search(store, Lexical(store, ManualClock())).find(ACME, "딸기 농장", 80)
+    assert len({one.chunk for one in found}) == 80
+    assert compared == [64]
 
 
 async def test_without_an_embedder_terms_are_searched_and_copies_wait(sqlite):

@@ -4,11 +4,12 @@ import asyncio
 import random
 from contextlib import asynccontextmanager
 
+import msgspec
 import numpy as np
 import pytest
 
 from holdfast.kernel.clock import ManualClock, SystemClock
-from holdfast.kernel.errors import BadInput
+from holdfast.kernel.errors import BadInput, Unavailable
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import NoCache
@@ -168,6 +169,52 @@ async def test_the_poisoned_chunk_is_marked_and_the_rest_goes_on(sqlite, model):
     assert (await world.embedding.version(version)).requests == 0
 
 
+class Breaking(Picky):
+    """An endpoint that goes down after its first answer."""
+
+    down = True
+
+    async def embed(self, texts, tenant):
+        if self.asked and self.down:
+            raise ModelFailed("connection refused")
+        return await super().embed(texts, tenant)
+
+
+async def test_an_outage_is_no_fault_of_a_text(sqlite, model):
+    world = World(sqlite, model, concurrency=1, attempts=2)
+    breaking = world.embedding.embedder = Breaking(world.embedder)
+    version = await pending(world.store, "a", TEXTS)
+    with pytest.raises(ModelFailed) as failure:
+        await world.embedding.version(version)
+    assert failure.value.retryable
+    assert await world.vectors.poisoned(version.no, breaking.id) == []
+    breaking.down = False
+    report = await world.embedding.version(version)
+    assert (report.embedded, report.poisoned) == (16, 0)
+
+
+class Zero(Picky):
+    """Answers the poison with a vector of zeros."""
+
+    async def embed(self, texts, tenant):
+        given = await self.inner.embed(texts, tenant)
+        vectors = [
+            [0.0] * len(vector) if self.poison in text else vector
+            for text, vector in zip(texts, given.vectors, strict=True)
+        ]
+        return msgspec.structs.replace(given, vectors=vectors)
+
+
+async def test_another_attempt_may_find_only_the_text_that_has_no_vector(sqlite, model):
+    world = World(sqlite, model)
+    zero = world.embedding.embedder = Zero(world.embedder)
+    await world.embedding.version(await pending(world.store, "a", TEXTS))
+    version = await pending(world.store, "b", [*TEXTS, "독이 든 문장"])
+    report = await world.embedding.version(version)
+    assert (report.embedded, report.poisoned) == (0, 1)
+    assert len(await world.vectors.poisoned(version.no, zero.id)) == 1
+
+
 async def test_retry_after_is_heeded_by_everyone_at_this_pace(sqlite, model):
     world = World(sqlite, model, served="429-retry-after:2", attempts=2, size=32, pace=Pace())
     version = await pending(world.store, "a", TEXTS)
@@ -239,6 +286,25 @@ async def test_a_pace_is_one_for_all_processes(sql):
     await mine.hold_back(30, now + 60_000)
     assert await others.reserve(1, now + 60_000) == pytest.approx(31.0, abs=0.1)
     assert await Paces(sql, "another", pace).reserve(1, now) == 0.0
+
+
+async def test_who_cannot_wait_takes_nothing(sql):
+    paces = Paces(sql, "p", Pace(requests_per_minute=60, tokens_per_minute=6_000, burst_s=2.0))
+    now = float(NOW)
+    for _ in range(4):
+        await paces.reserve(1, now)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await paces.reserve(1, now, 0.5)
+    assert await paces.reserve(1, now + 2_600, 0.5) == pytest.approx(0.4)
+
+
+async def test_a_clock_that_was_set_back_holds_nobody_up(sql):
+    paces = Paces(sql, "p", Pace(requests_per_minute=60, burst_s=2.0))
+    now = float(NOW)
+    await paces.reserve(1, now + 86_400_000)
+    assert await paces.reserve(1, now, 0.5) == 0.0
+    assert [await paces.reserve(1, now) for _ in range(2)] == pytest.approx([0.0, 1.0])
 
 
 async def test_vectors_of_another_version_are_not_touched(sqlite, model):

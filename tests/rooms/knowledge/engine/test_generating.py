@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.ports.jobs import Enqueue
 from holdfast.rooms.knowledge.engine.generating import GENERATE, Generate
-from holdfast.rooms.knowledge.rules.problems import BadTemplate, UnknownJob
+from holdfast.rooms.knowledge.rules.problems import BadQuestion, BadTemplate, UnknownJob
 from holdfast.rooms.knowledge.rules.templates import SectionPlan, Template
 from tests.rooms.knowledge.models import Saying
 
@@ -106,3 +106,7 @@ async def test_a_template_that_cannot_be_is_refused(make):
         await start("", "", "x", template="poem")
     with pytest.raises(BadTemplate):
         await start("", "", "x", sections=[SectionPlan("h", "p")] * 25)
+    with pytest.raises(BadTemplate, match="with the topic in it"):
+        await start("", "", "긴 주제 " * 50, sections=[SectionPlan("h", "{topic}" * 200)])
+    with pytest.raises(BadQuestion):
+        await start("", "", "x" * 501)

@@ -1,14 +1,17 @@
 """Taking documents in: swapped at once, done again, called off; and what goes wrong on the way."""
 
 import asyncio
+import hashlib
 
 import pytest
+from sqlalchemy import select
 
 from holdfast.kernel.errors import Unavailable
 from holdfast.ports.jobs import Enqueued
 from holdfast.rooms.knowledge.engine.ingesting import NoEmbedder
 from holdfast.rooms.knowledge.rules.problems import BadUpload, UnknownDocument, UploadTooLarge
 from holdfast.rooms.knowledge.rules.stored import Filter, Upload
+from holdfast.rooms.knowledge.store import tables
 from tests.rooms.knowledge.conftest import until
 
 OLD = "서울의 인구는 940만 명이다. 서울은 수도이다."
@@ -138,7 +141,12 @@ async def test_deleting_while_the_job_runs_ends_it_and_leaves_nothing(make_on, h
         await world.knowledge.documents.delete("acme", taken.document_id)
     else:
         assert await world.knowledge.erase("acme") == 1
-    assert await world.knowledge.wait(taken) in ("cancelled", "succeeded")
+        assert await world.jobs.find(taken.job_id) is None
+
+    async def idle():
+        return not world.jobs.running
+
+    await until(idle)
     embedder.go.set()
     await world.knowledge.sweep()
     found = await world.rows()
@@ -201,6 +209,90 @@ async def test_an_upload_that_broke_off_fails_in_time(make):
     await world.knowledge.sweep()
     failed = await world.store.version(version.no)
     assert (failed.state, failed.reason) == ("failed", "the upload broke off")
+
+
+@pytest.mark.parametrize("written", ["half", "whole"])
+async def test_a_retry_of_an_upload_that_broke_off_is_not_lost(make_on, written):
+    world = make_on()
+    documents, content = world.knowledge.documents, OLD.encode()
+    taken = await world.add("a.txt", NEW)
+    upload = Upload(
+        tenant="",
+        name="a.txt",
+        document_id="d",
+        content_hash=hashlib.sha256(content).hexdigest(),
+        chunker=documents._ingesting.chunker,
+        media_type="text/plain; charset=utf-8",
+        size_bytes=len(content),
+    )
+    broken = await world.store.add_version(upload, documents.now_ms())
+    if written == "whole":
+        await world.store.put_upload(broken.no, 0, content)
+    else:
+        await world.store.put_upload(broken.no, 0, content[:9])
+    again = await world.add("a.txt", OLD)
+    assert world.ended == "succeeded"
+    assert (again.document_id, again.unchanged) == (taken.document_id, written == "whole")
+    assert await quotes(world) == [OLD]
+
+
+async def test_the_same_bytes_of_another_type_are_another_version(make):
+    world = make()
+    await world.add("a", "<p>서울</p>", media_type="text/plain")
+    again = await world.add("a", "<p>서울</p>", media_type="text/html")
+    assert (again.version, again.unchanged) == (2, False)
+    assert (await world.add("a", "<p>서울</p>", media_type="text/html")).unchanged
+
+
+async def test_a_found_title_follows_the_version_that_serves_and_a_given_one_stays(make):
+    world = make()
+
+    async def title(name, content, **how):
+        taken = await world.add(name, content, media_type="text/markdown", **how)
+        return (await world.knowledge.documents.show("", taken.document_id))[0].title
+
+    assert await title("a.md", "# 옛 제목\n\n서울은 수도이다.") == "옛 제목"
+    assert await title("a.md", "# 새 제목\n\n서울은 수도이다.") == "새 제목"
+    assert await title("a.md", "# 셋째\n\n서울은 수도이다.", title="받은 제목") == "받은 제목"
+    assert await title("a.md", "# 넷째\n\n서울은 수도이다.") == "받은 제목"
+
+
+async def test_what_was_killed_after_the_swap_is_named_all_the_same(make):
+    world = make()
+    describe = world.store.describe
+
+    async def killed(*given):
+        world.store.describe = describe
+        raise MemoryError
+
+    world.store.describe = killed
+    taken = await world.add("a.md", "# 제목\n\n서울은 수도이다.", media_type="text/markdown")
+    assert world.ended == "failed"
+    document, [version] = await world.knowledge.documents.show("", taken.document_id)
+    assert (document.title, version.state) == ("", "serving")
+    again = await world.jobs.enqueue("knowledge.ingest", {"version": version.no})
+    assert (await ended(world, again.id)).result["outcome"] == "serving"
+    document, _ = await world.knowledge.documents.show("", taken.document_id)
+    assert document.title == "제목"
+
+
+async def test_a_replayed_job_takes_its_version_up_again(make_on):
+    embedder = Stepping(Unavailable("the endpoint answers 429"))
+    embedder.go.set()
+    world = make_on(embedder=embedder)
+    await world.add("a.txt", OLD)
+    assert world.ended == "failed"
+    [(no,)] = await world.sql.fetch(select(tables.versions.c.no))
+    await world.knowledge.sweep()
+    again = await world.jobs.enqueue("knowledge.ingest", {"version": no})
+    assert (await ended(world, again.id)).result["outcome"] == "serving"
+    assert await quotes(world) == [OLD]
+
+
+async def ended(world, job_id):
+    async for _ in world.jobs.events(job_id):
+        pass
+    return await world.jobs.find(job_id)
 
 
 async def test_a_large_upload_is_refused_at_the_limit_and_not_held(make):

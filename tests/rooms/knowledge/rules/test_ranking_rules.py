@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.kernel.errors import Problem
-from holdfast.rooms.knowledge.rules.embedding import Batching, Input, Way, batches, pause_s, way_on
+from holdfast.rooms.knowledge.rules.embedding import (
+    Batching,
+    Input,
+    UnfitVector,
+    Way,
+    batches,
+    pause_s,
+    way_on,
+)
 from holdfast.rooms.knowledge.rules.fusion import fused
-from holdfast.rooms.knowledge.rules.mmr import likeness, spread
+from holdfast.rooms.knowledge.rules.mmr import Likeness, spread
 from holdfast.rooms.knowledge.rules.stored import Hit
 from holdfast.rooms.knowledge.rules.trial import Trial, case_of, is_due, verdict, weight
 from holdfast.rooms.knowledge.rules.words import packed
@@ -43,13 +51,12 @@ def test_fusing_loses_and_invents_nothing(one, other):
 
 def test_a_copy_waits_until_something_else_was_said():
     texts = [Counter({"a": 1, "b": 1}), Counter({"a": 1, "b": 1}), Counter({"c": 1}), Counter()]
-    alike = likeness([packed(text)[1] for text in texts])
-    assert alike[0, 1] == pytest.approx(1.0)
-    assert alike[0, 2] == alike[0, 3] == 0.0
+    alike = Likeness([packed(text)[1] for text in texts])
+    assert alike[0].tolist() == pytest.approx([1.0, 1.0, 0.0, 0.0])
     assert spread([1.0, 0.99, 0.8, 0.0], alike, 4) == [0, 2, 3, 1]
     assert spread([1.0, 0.99, 0.8, 0.0], alike, 9, balance=0.0) == [0, 1, 2, 3]
     assert spread([], np.zeros((0, 0), np.float32), 3) == []
-    assert spread([5.0, 5.0], likeness([b"", b""]), 2) == [0, 1]
+    assert spread([5.0, 5.0], Likeness([b"", b""]), 2) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +102,10 @@ class Failure(Problem):
     [
         (429, True, 64, 1, Way.AGAIN),
         (429, True, 64, 5, Way.GIVE_UP),
-        (502, True, 64, 5, Way.HALVES),
-        (502, True, 1, 5, Way.POISON),
+        (502, True, 64, 5, Way.GIVE_UP),
+        (502, True, 1, 5, Way.GIVE_UP),
+        (422, True, 64, 5, Way.HALVES),
+        (413, True, 1, 5, Way.POISON),
         (400, False, 64, 1, Way.HALVES),
         (400, False, 1, 1, Way.POISON),
         (503, False, 1, 1, Way.GIVE_UP),
@@ -105,6 +114,10 @@ class Failure(Problem):
 )
 def test_what_a_failed_batch_allows(status, retryable, size, tries, way):
     assert way_on(Failure(status, retryable), size, tries, 5) is way
+
+
+def test_a_vector_that_is_none_may_be_the_text_s_fault():
+    assert [way_on(UnfitVector("zero"), size, 1, 5) for size in (2, 1)] == [Way.HALVES, Way.POISON]
 
 
 def test_pauses_are_as_told_or_double():

@@ -35,9 +35,9 @@ async def ask(store, *terms, where=ACME, most=10):
     return [candidate.chunk for candidate in found]
 
 
-async def swept(sql, store):
+async def swept(sql, store, now_ms=0):
     sweeper = Sweeper(sql, store.index)
-    while await sweeper.sweep():
+    while await sweeper.sweep(now_ms=now_ms):
         pass
     return sweeper
 
@@ -89,7 +89,7 @@ async def test_a_failed_version_leaves_the_old_one_and_its_reason(sql, store):
     bad = await pending(store, "a", ["bad"])
     assert await store.fail(bad.no, "knowledge-unreadable: broken", NOW)
     assert not await store.fail(bad.no, "again", NOW)
-    await swept(sql, store)
+    await swept(sql, store, NOW + 90_000_000)
     kept = await store.version(bad.no)
     assert (kept.state, kept.reason, kept.chunks) == (FAILED, "knowledge-unreadable: broken", 0)
     assert await ask(store, "=good", "=bad") == [good.no << 20]
@@ -192,6 +192,25 @@ async def test_erasing_a_tenant_leaves_nothing_of_it(sql, store):
     assert left == {**dict.fromkeys(TABLES, 1), "chunks": 3, "ranks": 3, "postings": left["postings"]}
     assert await sweeper.erase("evil", NOW) == 1
     assert await rows_left(sql) == {}
+
+
+async def test_of_what_failed_a_day_ago_few_rows_stay(sql, store):
+    sweeper = Sweeper(sql, store.index)
+    versions = []
+    for at in range(5):
+        version = await pending(store, "a", ["same text"])
+        await store.put_upload(version.no, 0, b"x")
+        await store.fail(version.no, f"reason {at}", NOW)
+        versions.append(version)
+    assert await sweeper.sweep(now_ms=NOW + 86_400_000) == 0
+    assert (await rows_left(sql))["uploads"] == 5
+    await swept(sql, store, NOW + 86_400_001)
+    left = await store.versions(versions[0].document_id)
+    assert [one.reason for one in left] == ["reason 2", "reason 3", "reason 4"]
+    assert {name: count for name, count in (await rows_left(sql)).items() if count} == {
+        "documents": 1,
+        "versions": 3,
+    }
 
 
 async def test_a_vector_outlives_its_version_while_another_has_the_text(sql, store):

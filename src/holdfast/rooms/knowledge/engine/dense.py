@@ -6,6 +6,7 @@ from collections import OrderedDict
 import msgspec
 import numpy as np
 
+from holdfast.kernel.errors import Unavailable
 from holdfast.rooms.knowledge.engine.embedding import Embedding, Report
 from holdfast.rooms.knowledge.engine.matrix import Matrix
 from holdfast.rooms.knowledge.engine.vectors import Floats, units, unpacked
@@ -16,6 +17,12 @@ from holdfast.rooms.knowledge.store.vectors import VectorStore
 
 _INLINE = 4_000_000
 """Multiplications up to which the loop does them itself: a millisecond; handing over costs as much."""
+
+
+WAIT_S = 0.5
+"""Longest a question waits for its turn at the embedder; behind a bulk of documents, terms answer alone."""
+EMBED_S = 3.0
+"""Longest the embedder may take for a question, its turn included."""
 
 
 class _Held(msgspec.Struct):
@@ -31,17 +38,33 @@ class Dense:
     """
 
     def __init__(
-        self, embedding: Embedding, store: Store, vectors: VectorStore, *, tenants: int = 64
+        self,
+        embedding: Embedding,
+        store: Store,
+        vectors: VectorStore,
+        *,
+        tenants: int = 64,
+        embed_s: float = EMBED_S,
     ) -> None:
         self._embedding = embedding
         self._store = store
         self._vectors = vectors
         self._most_tenants = tenants
+        self._embed_s = embed_s
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
     async def search(self, where: Filter, text: str, most: int) -> list[Hit]:
-        """The `most` chunks that pass the filter and are nearest, nearest first; scores are cosines."""
-        given = await self._embedding.ask([text], where.tenant, Report())
+        """The `most` chunks that pass the filter and are nearest, nearest first; scores are cosines.
+
+        Raises Unavailable where the embedder is too busy or too slow for somebody who waits.
+        """
+        try:
+            async with asyncio.timeout(self._embed_s):
+                given = await self._embedding.ask([text], where.tenant, Report(), WAIT_S)
+        except TimeoutError:
+            raise Unavailable(
+                f"the embedder took longer than {self._embed_s:g} s", hint="see how busy it is"
+            ) from None
         return await self.nearest(where, units(given.vectors)[0], most)
 
     async def nearest(self, where: Filter, vector: Floats, most: int) -> list[Hit]:

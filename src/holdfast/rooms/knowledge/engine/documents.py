@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 
 from holdfast.kernel.clock import Clock
-from holdfast.ports.jobs import Enqueue, Jobs, JobView
+from holdfast.ports.jobs import ENDS, Enqueue, Jobs, JobView
 from holdfast.rooms.knowledge.engine.figures import Figures
-from holdfast.rooms.knowledge.engine.ingesting import INGEST, Ingest, Ingesting
+from holdfast.rooms.knowledge.engine.ingesting import INGEST, Ingest, Ingesting, told_media_type
 from holdfast.rooms.knowledge.engine.receiving import Described
 from holdfast.rooms.knowledge.engine.spooling import Spool
-from holdfast.rooms.knowledge.rules.healing import ENQUEUE, FAIL, heal
+from holdfast.rooms.knowledge.rules.healing import ENQUEUE, FAIL, has_future, heal
 from holdfast.rooms.knowledge.rules.problems import BadUpload, check_name, check_tags, unknown_document
-from holdfast.rooms.knowledge.rules.stored import PENDING, Document, Upload, Version
+from holdfast.rooms.knowledge.rules.stored import FAILED, PENDING, Document, Upload, Version
 from holdfast.rooms.knowledge.store.store import PART, Store
 from holdfast.rooms.knowledge.store.sweeping import Sweeper
 from holdfast.rooms.knowledge.store.waiting import Waiter, Waiting
@@ -69,12 +69,16 @@ class Documents:
             raise BadUpload("the file is empty", hint="send the document as the body")
         parts = spool.parts()
         first = await anext(parts)  # with it everything is written, and the digest is that of all
-        known = await self._same(tenant, name, spool.digest)
+        known = await self._same(tenant, name, spool.digest, told.media_type)
+        job_id = ""
+        if known is not None and known.state == PENDING:
+            # Before it is said to be on its way: what waits for nobody would be lost with this answer.
+            job_id = await self._waited_for(known, user, name)
+            known = known if job_id else None
         if known is not None:
             await parts.aclose()
             await self._describe(tenant, known.document_id, title, tags)
             self._figures.documents.labels("unchanged").add()
-            job_id = known.job_id if known.state == PENDING else ""
             return Taken(known.document_id, known.n, job_id, unchanged=True)
         version = await self.store.add_version(
             Upload(
@@ -108,12 +112,13 @@ class Documents:
     async def text(self, tenant: str, document_id: str, n: int, start: int, end: int | None) -> str:
         """`[start:end]` of the text that citations of version `n` refer to; 0 is the version that serves.
 
-        Raises UnknownDocument (404), also for a version that is not kept any more or has not been read yet.
+        Raises UnknownDocument (404), also for a version that is not kept any more, has not been read yet, or
+        has failed.
         """
         document, versions = await self.show(tenant, document_id)
         for version in versions:
             if version.n == n or (n == 0 and version.no == document.serving):
-                if version.state == PENDING:
+                if version.state in (PENDING, FAILED):
                     break
                 return await self.store.text(version.no, start, end)
         raise unknown_document()
@@ -130,10 +135,14 @@ class Documents:
         await self._swept(tenant)
 
     async def erase(self, tenant: str) -> int:
-        """Remove everything of a tenant, from the database too, jobs included; how many documents it had."""
+        """Remove everything of a tenant, from the database too; how many documents it had.
+
+        Its jobs go too, whoever began them: what they were given and what they wrote is the tenant's.
+        """
         jobs = await self._waiting.jobs(tenant)
         count = await self._sweeper.erase(tenant, self.now_ms())
         await self._cancel(jobs, "the tenant was erased")
+        await self._jobs.erase(tenant)
         await self._swept(tenant)  # what a job wrote between our look and its end
         return count
 
@@ -148,7 +157,7 @@ class Documents:
             for waiter in found:
                 await self._heal(waiter)
             after = found[-1].version
-        while await self._sweeper.sweep():
+        while await self._sweeper.sweep(now_ms=self.now_ms()):
             pass
 
     async def _heal(self, waiter: Waiter) -> None:
@@ -171,7 +180,23 @@ class Documents:
         await self._waiting.name_job(version, enqueued.id)
         return enqueued.id
 
-    async def _same(self, tenant: str, name: str, digest: str) -> Version | None:
+    async def _waited_for(self, version: Version, user: str, name: str) -> str:
+        """The job that makes a pending version, one that it gets now included.
+
+        Empty when nothing will come of it: then it has failed, and another one may take its place.
+        """
+        waiter = await self._waiting.one(version.no)
+        view = await self._jobs.find(version.job_id) if version.job_id else None
+        state = view.state if view is not None else None
+        if waiter is None or not has_future(waiter.is_whole, state):
+            if await self.store.fail(version.no, "another upload took its place", self.now_ms()):
+                self._figures.documents.labels("failed").add()
+            return ""
+        if state is not None and state not in ENDS:
+            return version.job_id
+        return await self._enqueue(version.no, version.tenant, user, name)
+
+    async def _same(self, tenant: str, name: str, digest: str, media_type: str) -> Version | None:
         """The version that serves this content already, or is about to; None when there is none."""
         document = await self.store.document_named(tenant, name)
         if document is None or document.state == "deleting":
@@ -179,11 +204,9 @@ class Documents:
         versions = await self.store.versions(document.id)
         for version in reversed(versions):
             if version.state == PENDING or version.no == document.serving:
-                is_same = (version.content_hash, version.chunker, version.embedder) == (
-                    digest,
-                    self._ingesting.chunker,
-                    self._ingesting.embedder,
-                )
+                made_of = (version.content_hash, told_media_type(version), version.chunker, version.embedder)
+                wanted = (digest, media_type, self._ingesting.chunker, self._ingesting.embedder)
+                is_same = made_of == wanted
                 return version if is_same else None
         return None
 

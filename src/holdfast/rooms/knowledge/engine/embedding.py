@@ -24,6 +24,7 @@ from holdfast.rooms.knowledge.rules.embedding import (
     Batching,
     EmbedderRefuses,
     Input,
+    OtherLength,
     UnfitVector,
     Way,
     batches,
@@ -108,10 +109,15 @@ class Embedding:
         }
         return list(made.values())
 
-    async def ask(self, texts: Sequence[str], tenant: str, report: Report) -> Embedded:
-        """The vectors of these texts, at the pace, and how many tokens they took; nothing is tried again."""
+    async def ask(
+        self, texts: Sequence[str], tenant: str, report: Report, most_wait_s: float | None = None
+    ) -> Embedded:
+        """The vectors of these texts, at the pace, and how many tokens they took; nothing is tried again.
+
+        Raises Unavailable where the pace would have it wait longer than `most_wait_s`; None: it waits.
+        """
         expected = sum(tokens_of(text, self._bytes_per_token) for text in texts)
-        wait_s = await self._pace.reserve(expected, self._clock.wall() * 1_000)
+        wait_s = await self._pace.reserve(expected, self._clock.wall() * 1_000, most_wait_s)
         if wait_s > 0:
             await self._sleep(wait_s)
         begun = self._clock.monotonic()
@@ -209,15 +215,24 @@ class _Run:
         elif way is Way.POISON:
             self._report.poisoned += 1
             self._refused.append(Stored(batch[0].text_hash, 0, b"", problem.line()[:500]))
-            if self._report.embedded:
-                await self.end()
-            elif isinstance(problem, UnfitVector) or self._report.poisoned >= ALL_REFUSED:
+            if await self._is_embedder_at_fault(problem):
                 raise EmbedderRefuses(
                     f"nothing that {self._of.embedder.id} gives can be used: {problem.detail}",
                     hint=problem.hint or "see what the endpoint serves; nothing was stored",
                 ) from problem
+            if self._report.embedded:
+                await self.end()
         else:
             raise problem
+
+    async def _is_embedder_at_fault(self, problem: Problem) -> bool:
+        """Whether a text that was refused alone is no worse than the others would be."""
+        if isinstance(problem, OtherLength):
+            return True
+        if isinstance(problem, UnfitVector) and not self._report.embedded:
+            # An earlier attempt, or another version, may have had good vectors for the other texts.
+            return not await self._of._vectors.of_version(self._version.no, self._of.embedder.id)
+        return not self._report.embedded and self._report.poisoned >= ALL_REFUSED
 
     async def _keep(self, made: Sequence[Stored]) -> None:
         now_ms = int(self._of._clock.wall() * 1_000)

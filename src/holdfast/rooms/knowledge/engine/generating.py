@@ -13,13 +13,14 @@ from holdfast.rooms.knowledge.engine.views import cite
 from holdfast.rooms.knowledge.rules import prompts
 from holdfast.rooms.knowledge.rules.answers import CitationShown, SectionShown, WrittenShown
 from holdfast.rooms.knowledge.rules.citations import Cited, Resolved
-from holdfast.rooms.knowledge.rules.problems import BadTemplate, UnknownJob, check_question
+from holdfast.rooms.knowledge.rules.problems import BadTemplate, UnknownJob, check_topic
 from holdfast.rooms.knowledge.rules.settings import Config
 from holdfast.rooms.knowledge.rules.stored import Filter, Found
 from holdfast.rooms.knowledge.rules.templates import (
     SectionPlan,
     Template,
     as_markdown,
+    check_filled,
     chosen,
     filled,
     query_of,
@@ -91,12 +92,12 @@ class Generating:
         documents: tuple[str, ...] = (),
     ) -> Enqueued:
         """Enqueue it. Raises BadQuestion and BadTemplate (422)."""
-        topic = check_question(topic)
+        topic = check_topic(topic)
         spoken = language or prompts.language(topic)
         own = _own(title or "{topic}", sections) if sections else None
         payload = Generate(
             topic=topic,
-            template=chosen(template, own, spoken),
+            template=check_filled(chosen(template, own, spoken), topic),
             language=spoken,
             tenant=tenant,
             user=user,

@@ -21,7 +21,7 @@ from holdfast.rooms.knowledge.engine.parsing import Parsers
 from holdfast.rooms.knowledge.rules.chunks import Chunk, Chunking
 from holdfast.rooms.knowledge.rules.parsed import PARSER_VERSION, Limits, Parsed, Section
 from holdfast.rooms.knowledge.rules.store_problems import VersionGone
-from holdfast.rooms.knowledge.rules.stored import MAX_CHUNKS, PENDING, Piece, Version
+from holdfast.rooms.knowledge.rules.stored import FAILED, MAX_CHUNKS, PENDING, SERVING, Piece, Version
 from holdfast.rooms.knowledge.rules.words import WORDS_VERSION
 from holdfast.rooms.knowledge.store.store import Store
 
@@ -31,6 +31,17 @@ AT_ONCE = 32
 """Chunks that are indexed in one transaction: their terms take the loop about a millisecond each."""
 PARSED, INDEXED, EMBEDDED = 0.2, 0.5, 0.95
 """How far a document is when a step of its ends."""
+
+
+TITLE_BEFORE = "title_before"
+"""The fact that keeps the title which a version's own takes the place of; without it, it takes no place."""
+TOLD = "told_media_type"
+"""The fact that keeps what the caller said it is: a version's own media type is what it turned out to be."""
+
+
+def told_media_type(version: Version) -> str:
+    """What the upload was said to be."""
+    return str(version.facts.get(TOLD, version.media_type))
 
 
 class Ingest(msgspec.Struct, frozen=True):
@@ -117,6 +128,12 @@ class Ingesting:
         """One attempt. What the version came to is its result: `serving`, `superseded` or `gone`."""
         started = self._clock.monotonic()
         version = await self._store.version(payload.version)
+        if version is not None and version.state == FAILED and await self._store.reopen(version.no):
+            version = await self._store.version(version.no)  # its job is replayed
+        if version is not None and version.state == SERVING:
+            # An attempt before this one ended right after it had swapped it in.
+            await self._named(version)
+            return {"outcome": "serving", "document_id": version.document_id, "version": version.n}
         if version is None or version.state != PENDING:
             return {"outcome": "gone"}
         await run.compensate(ABANDON, payload)
@@ -155,10 +172,10 @@ class Ingesting:
             await run.step("embed", lambda: self._embed(run, found, count))
         run.progress(EMBEDDED, "serving")
         run.check()
-        serves = await self._store.swap(found, self._now_ms())
+        ready = await self._with_title_before(version.no)
+        serves = await self._store.swap(ready, self._now_ms())
         if serves:
-            await self._name(found)
-            await self._embedder.served(found.tenant)
+            await self._named(ready)
         run.progress(1.0, f"{count} chunks")
         return "serving" if serves else "superseded"
 
@@ -173,7 +190,9 @@ class Ingesting:
         await self._store.put_text(version.no, parsed.text)
         await self._store.note(
             msgspec.structs.replace(
-                version, media_type=parsed.media_type, facts={**version.facts, **_facts(parsed)}
+                version,
+                media_type=parsed.media_type,
+                facts={**version.facts, **_facts(parsed), TOLD: told_media_type(version)},
             )
         )
         return len(parsed.text)
@@ -193,11 +212,33 @@ class Ingesting:
             await asyncio.sleep(0)
         return len(cut)
 
-    async def _name(self, version: Version) -> None:
-        """A document that nobody gave a title is called what it calls itself."""
+    async def _with_title_before(self, no: int) -> Version:
+        """The version, which has written down the document's title where nobody gave it that one."""
+        version = await self._store.version(no)
+        if version is None:
+            raise VersionGone()
         document = await self._store.document(version.tenant, version.document_id)
-        title = str(version.facts.get("title") or "")
-        if document is not None and title and not document.title:
+        if document is None:
+            raise VersionGone()
+        serving = await self._store.version(document.serving) if document.serving else None
+        if document.title in ("", _title(serving)):
+            facts = {**version.facts, TITLE_BEFORE: document.title}
+            version = msgspec.structs.replace(version, facts=facts)
+            await self._store.note(version)
+        return version
+
+    async def _named(self, version: Version) -> None:
+        """What is left to do for a version that serves; it may be done again."""
+        await self._name(version)
+        await self._embedder.served(version.tenant)
+
+    async def _name(self, version: Version) -> None:
+        """A document that nobody gave a title is called what the version that serves calls itself."""
+        before, title = version.facts.get(TITLE_BEFORE), _title(version)
+        document = await self._store.document(version.tenant, version.document_id)
+        if document is None or document.serving != version.no or document.title != before:
+            return
+        if title != before:
             await self._store.describe(document.tenant, document.id, title, document.tags, self._now_ms())
 
     async def _embed(self, run: Run, version: Version, count: int) -> Mapping[str, Any]:
@@ -240,6 +281,11 @@ def _facts(parsed: Parsed) -> dict[str, Any]:
         "sections": msgspec.to_builtins(parsed.sections),
         "warnings": list(parsed.warnings),
     }
+
+
+def _title(version: Version | None) -> str:
+    """What the document calls itself in this version."""
+    return str(version.facts.get("title") or "") if version is not None else ""
 
 
 def _piece(text: str, chunk: Chunk) -> Piece:

@@ -9,13 +9,17 @@ from holdfast.rooms.knowledge.engine.dense import Dense
 from holdfast.rooms.knowledge.engine.lexical import Lexical
 from holdfast.rooms.knowledge.engine.trials import Trials
 from holdfast.rooms.knowledge.rules.fusion import fused
-from holdfast.rooms.knowledge.rules.mmr import likeness, spread
+from holdfast.rooms.knowledge.rules.mmr import Likeness, spread
 from holdfast.rooms.knowledge.rules.stored import Filter, Found, Hit
 from holdfast.rooms.knowledge.rules.trial import Trial, verdict, weight
 from holdfast.rooms.knowledge.store.store import Store
 
 POOL = 4
 """Hits of each leg for one passage that is wanted: what fusing and spreading out choose among."""
+MOST_POOL = 64
+"""Passages that are spread out at most, whatever is wanted: each pick is compared with all of them."""
+TRIES = 2
+"""Searches of one question while documents change."""
 _MOST_KNOWN = 1_024
 
 
@@ -47,13 +51,18 @@ class Search:
 
     async def find(self, where: Filter, text: str, most: int, *, spread_out: bool = True) -> list[Found]:
         """At most `most` passages for these words, the best first, that differ in what they say."""
-        pool = max(32, POOL * most)
-        hits = await self.hits(where, text, pool)
-        found = await self._store.found(where.tenant, hits[: pool if spread_out else most])
+        pool = max(most, min(MOST_POOL, max(32, POOL * most)))
+        for _ in range(TRIES):
+            hits = (await self.hits(where, text, pool))[: pool if spread_out else most]
+            found = await self._store.found(where.tenant, hits)
+            if len(found) == len(hits):
+                break  # else another version came to serve in between, which has not been searched
         if not spread_out or len(found) <= 1:
             return found[:most]
-        alike = likeness([each.counts for each in found])
-        return [found[at] for at in spread([each.score for each in found], alike, most)]
+        near = found[:MOST_POOL]
+        alike = Likeness([each.counts for each in near])
+        picked = [near[at] for at in spread([each.score for each in near], alike, most)]
+        return picked + found[MOST_POOL:most]
 
     async def hits(self, where: Filter, text: str, most: int) -> list[Hit]:
         """The best chunks, of both legs as far as both are good, without their text."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.rooms.knowledge.rules.embedding import UnfitVector
+from holdfast.rooms.knowledge.rules.embedding import OtherLength, UnfitVector
 
 Floats = npt.NDArray[np.float32]
 
@@ -18,7 +18,8 @@ def units(vectors: Sequence[Sequence[float]], dims: int | None = None) -> Floats
     wanted = len(vectors[0]) if dims is None and vectors else dims or 0
     for vector in vectors:
         if len(vector) != wanted or not wanted:
-            raise UnfitVector(
+            kind = OtherLength if vector and wanted else UnfitVector
+            raise kind(
                 f"a vector has {len(vector)} dimensions, not {wanted}",
                 hint="one embedder gives one length: see which model the endpoint serves",
             )

@@ -56,6 +56,10 @@ class UnfitVector(Problem):
     status = 502
 
 
+class OtherLength(UnfitVector):
+    """A vector has another length than the others: the embedder's doing, never a text's."""
+
+
 class MixedIndex(Misconfigured):
     """Vectors of different embedders cannot be searched together."""
 
@@ -69,8 +73,8 @@ class EmbedderRefuses(Problem):
     status = 502
 
 
-REFUSED = frozenset({400, 413, 422, 502})
-"""What a text may be at fault for. 502 is here because of endpoints that answer one text with NaN."""
+REFUSED = frozenset({400, 413, 422})
+"""What a text may be at fault for. An endpoint that is down (502) says nothing about any text."""
 ALL_REFUSED = 8
 """Texts refused one by one, and none taken, after which it is the embedder and not the texts."""
 HALVES_ATTEMPTS = 2
@@ -118,7 +122,7 @@ def way_on(problem: Problem, size: int, tries: int, attempts: int) -> Way:
     """What a failure of a batch of `size` texts, after so many tries, allows."""
     if problem.retryable and tries < attempts:
         return Way.AGAIN
-    if problem.status in REFUSED:
+    if problem.status in REFUSED or isinstance(problem, UnfitVector):
         return Way.HALVES if size > 1 else Way.POISON
     return Way.GIVE_UP
 

@@ -16,6 +16,17 @@ class Healing(NamedTuple):
     reason: str = ""
 
 
+def has_future(is_whole: bool, job: str | None) -> bool:
+    """Whether a pending version will come to something: a retry of its upload may be told to wait for it.
+
+    >>> has_future(True, None), has_future(False, "running"), has_future(False, None)
+    (True, True, False)
+    """
+    if job in ("failed", "cancelled"):
+        return False
+    return is_whole or job not in (None, "succeeded")
+
+
 def heal(is_whole: bool, age_ms: int, job: str | None, error: str = "") -> Healing:
     """`job` is the state of the one that is to make the version, None when there is none or nobody knows it.
 

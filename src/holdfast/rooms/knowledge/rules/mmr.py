@@ -4,6 +4,7 @@ Carbonell and Goldstein, SIGIR 1998. Overlapping chunks and copies of a document
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +15,32 @@ COPY = 0.9
 """Likeness from which on it is the same passage again: it comes when there is nothing else."""
 
 
-def likeness(packed: Sequence[bytes]) -> npt.NDArray[np.float32]:
-    """How alike chunks are, 0 to 1, by the terms they share: the cosine of their sets of packed terms."""
-    sizes = [len(counts) // 5 for counts in packed]
-    signs = np.frombuffer(b"".join([c[: 4 * n] for c, n in zip(packed, sizes, strict=True)]), "<u4")
-    known, place = np.unique(signs, return_inverse=True)
-    has = np.zeros((len(packed), len(known)), np.float32)
-    has[np.repeat(np.arange(len(packed)), sizes), place] = 1.0
-    lengths = np.sqrt(has.sum(1, keepdims=True))
-    has /= np.maximum(lengths, 1.0)
-    alike: npt.NDArray[np.float32] = has @ has.T
-    return alike
+class Rows(Protocol):
+    """How alike each of some chunks is to all of them: a row a chunk."""
+
+    def __getitem__(self, at: int, /) -> npt.NDArray[np.float32]: ...
 
 
-def spread(
-    scores: Sequence[float], alike: npt.NDArray[np.float32], most: int, balance: float = BALANCE
-) -> list[int]:
+class Likeness:
+    """How alike chunks are, 0 to 1, by the terms they share: the cosine of their sets of packed terms.
+
+    A row is made when it is asked for, which is once a pick.
+    """
+
+    def __init__(self, packed: Sequence[bytes]) -> None:
+        self._signs = [
+            frozenset(np.frombuffer(counts, "<u4", len(counts) // 5).tolist()) for counts in packed
+        ]
+
+    def __getitem__(self, at: int) -> npt.NDArray[np.float32]:
+        own = self._signs[at]
+        shared = np.array([len(own & signs) for signs in self._signs], np.float64)
+        sizes = np.array([max(1, len(signs)) for signs in self._signs], np.float64)
+        row: npt.NDArray[np.float32] = (shared / np.sqrt(sizes * max(1, len(own)))).astype(np.float32)
+        return row
+
+
+def spread(scores: Sequence[float], alike: Rows, most: int, balance: float = BALANCE) -> list[int]:
     """The places of at most `most` picks, in order; the first is always the best score.
 
     `scores` may be on any scale: what counts is how far each is between the lowest and the highest.
@@ -45,7 +56,8 @@ def spread(
         at = int(np.argmax(left - balance * nearest))
         picks.append(at)
         left[at] = -np.inf
-        np.maximum(nearest, alike[at], out=nearest)
-        copies = (alike[at] >= COPY) & (left >= 0.0)
+        row = alike[at]
+        np.maximum(nearest, row, out=nearest)
+        copies = (row >= COPY) & (left >= 0.0)
         left[copies] -= 2.0 if balance else 0.0
     return picks

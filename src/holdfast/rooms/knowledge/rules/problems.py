@@ -50,6 +50,7 @@ MAX_NAME_BYTES = 512
 MAX_TAGS = 32
 MAX_TAG_BYTES = 128
 MAX_QUESTION = 4_000
+MAX_TOPIC = 500
 """Characters of a question; what is longer is a document."""
 
 
@@ -92,6 +93,17 @@ def check_question(question: str) -> str:
         )
     if "\0" in plain or not _encodes(plain):
         raise BadQuestion("the question is no text", hint="send whole characters, as UTF-8")
+    return plain
+
+
+def check_topic(topic: str) -> str:
+    """What a text is to be about; raises BadQuestion. It stands in every prompt, as often as they say."""
+    plain = check_question(topic)
+    if len(plain) > MAX_TOPIC:
+        raise BadQuestion(
+            f"a topic of {len(plain)} characters",
+            hint=f"name it in at most {MAX_TOPIC} characters; the rest belongs into prompts of sections",
+        )
     return plain
 
 

@@ -9,6 +9,8 @@ from msgspec import Meta
 from holdfast.rooms.knowledge.rules.problems import BadTemplate
 
 MAX_SECTIONS = 24
+MAX_PROMPT = 4_000
+"""Characters of a section's prompt with the topic in it, however often that stands there."""
 _SLOT = "{topic}"
 
 
@@ -99,6 +101,18 @@ def chosen(name: str, own: Template | None, spoken: str) -> Template:
 def filled(text: str, topic: str) -> str:
     """`text` with the topic in its place; no other braces mean anything."""
     return text.replace(_SLOT, topic)
+
+
+def check_filled(template: Template, topic: str) -> Template:
+    """The template; raises BadTemplate where the topic makes a prompt of it too long."""
+    for plan in template.sections:
+        length = len(plan.prompt) + plan.prompt.count(_SLOT) * (len(topic) - len(_SLOT))
+        if length > MAX_PROMPT:
+            raise BadTemplate(
+                f"the prompt of {plan.heading[:40]!r} has {length} characters with the topic in it",
+                hint=f"at most {MAX_PROMPT}: name the topic less often, or in fewer words",
+            )
+    return template
 
 
 def query_of(plan: SectionPlan, topic: str) -> str:

@@ -221,6 +221,10 @@ class Store:
         values = {"of_version": no, "why": reason, "now_ms": now_ms}
         return bool(await self._sql.run(tables.FAIL, values))
 
+    async def reopen(self, no: int) -> bool:
+        """Let a failed version be tried again, pending as before; False when its upload is gone."""
+        return bool(await self._sql.run(tables.REOPEN, {"of_version": no}))
+
     async def swap(self, version: Version, now_ms: int) -> bool:
         """Let the version serve in place of the one before, in one transaction.
 

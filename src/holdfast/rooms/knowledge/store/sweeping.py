@@ -1,12 +1,15 @@
 """Deleting: what is called off is found no more at once; its rows go after, a few at a time."""
 
+from typing import Any
+
 from holdfast.ports.storage import Sql
-from holdfast.rooms.knowledge.rules.stored import FAILED
 from holdfast.rooms.knowledge.store import tables
 from holdfast.rooms.knowledge.store.index import Index, slices
 from holdfast.rooms.knowledge.store.vectors import drop_orphans, drop_trials
 
 _AT_ONCE = 32
+FAILED_MS = 86_400_000
+"""How long what a failed version had is kept: its job may be replayed until then."""
 
 
 class Sweeper:
@@ -39,16 +42,19 @@ class Sweeper:
             await tx.run(tables.FORGET_TENANT, {"of_tenant": tenant})
         return count
 
-    async def sweep(self, tenant: str | None = None) -> int:
+    async def sweep(self, tenant: str | None = None, now_ms: int = 0) -> int:
         """Remove rows of some versions that ended and documents that were deleted; how many of these.
 
-        A failed version keeps its own row, which says why. Call it until it gives 0.
+        Also of versions that had failed a day before `now_ms`; the newest of a document keep their own row,
+        which says why. Call it until it gives 0.
         """
         statement = tables.DOOMED if tenant is None else tables.DOOMED_OF
-        values = {"most": _AT_ONCE} if tenant is None else {"most": _AT_ONCE, "tenant": tenant}
+        values: dict[str, Any] = {"most": _AT_ONCE, "failed_before_ms": now_ms - FAILED_MS}
+        if tenant is not None:
+            values["tenant"] = tenant
         doomed = await self._sql.fetch(statement, values)
-        for no, owner, chunks, state in doomed:
-            await self._remove(no, owner, chunks, keep=state == FAILED)
+        for no, owner, chunks, is_kept in doomed:
+            await self._remove(no, owner, chunks, keep=bool(is_kept))
         gone = await self._sql.fetch(tables.EMPTY_DOCUMENTS, {"most": _AT_ONCE})
         for (document_id,) in gone:
             async with self._sql.transaction() as tx:

@@ -193,6 +193,15 @@ FAIL = (
     .values(state=FAILED, reason=bindparam("why"), ended_ms=bindparam("now_ms"))
     .returning(_v.document_id)
 )
+REOPEN = (
+    update(versions)
+    .where(
+        _v.no == bindparam("of_version"),
+        _v.state == FAILED,
+        select(uploads.c.version).where(uploads.c.version == _v.no).exists(),
+    )
+    .values(state=PENDING, reason="", ended_ms=0)
+)
 SERVE = (
     update(versions)
     .where(_v.no == bindparam("of_version"), _v.state == PENDING)
@@ -265,8 +274,36 @@ DOCUMENTS_TAGGED = (
 )
 VERSION = select(*_v).where(_v.no == bindparam("no"))
 VERSIONS = select(*_v).where(_v.document_id == bindparam("document_id")).order_by(_v.n)
-_doomed = select(_v.no, _v.tenant, _v.chunks, _v.state).order_by(_v.no).limit(bindparam("most"))
-DOOMED = _doomed.where(or_(_v.state == RETIRED, and_(_v.state == FAILED, _v.chunks > 0)))
+KEPT_FAILED = 3
+"""Failed versions of a document whose rows stay, to say why."""
+_newer = versions.alias("newer")
+_is_told = (
+    select(func.count())
+    .where(
+        _newer.c.document_id == _v.document_id,
+        _newer.c.state == FAILED,
+        _newer.c.n > _v.n,
+    )
+    .scalar_subquery()
+    < KEPT_FAILED
+)
+_has_rest = or_(
+    _v.chunks > 0, _v.characters > 0, select(uploads.c.version).where(uploads.c.version == _v.no).exists()
+)
+DOOMED = (
+    select(
+        _v.no, _v.tenant, _v.chunks, case((and_(_v.state == FAILED, _is_told), 1), else_=0).label("is_kept")
+    )
+    .where(
+        or_(
+            _v.state == RETIRED,
+            and_(_v.state == FAILED, _v.ended_ms < bindparam("failed_before_ms"), or_(_has_rest, ~_is_told)),
+        )
+    )
+    .order_by(_v.no)
+    .limit(bindparam("most"))
+)
+"""What is retired, and what failed so long ago that nobody will try again; of those few keep their row."""
 DOOMED_OF = DOOMED.where(_v.tenant == bindparam("tenant"))
 EMPTY_DOCUMENTS = (
     select(_d.id)
@@ -277,7 +314,7 @@ EMPTY_DOCUMENTS = (
     .limit(bindparam("most"))
 )
 DROP_VERSION = delete(versions).where(_v.no == bindparam("of_version"))
-EMPTIED = update(versions).where(_v.no == bindparam("of_version")).values(chunks=0, length=0)
+EMPTIED = update(versions).where(_v.no == bindparam("of_version")).values(chunks=0, length=0, characters=0)
 TOTALS = select(
     func.count(), func.coalesce(func.sum(_v.chunks), 0), func.coalesce(func.sum(_v.length), 0)
 ).where(_v.tenant == bindparam("tenant"), _v.state == SERVING)

@@ -21,6 +21,7 @@ _PENDING = (
     .order_by(_v.no)
     .limit(bindparam("most"))
 )
+_ONE = _PENDING.where(_v.no == bindparam("no"))
 _NAME_JOB = (
     update(versions)
     .where(_v.no == bindparam("of_version"), _v.state == PENDING)
@@ -54,6 +55,11 @@ class Waiting:
     async def pending(self, after: int = 0, most: int = 100) -> Sequence[Waiter]:
         """Those numbered above `after`, in order."""
         return [Waiter(*row) for row in await self._sql.fetch(_PENDING, {"after": after, "most": most})]
+
+    async def one(self, version: int) -> Waiter | None:
+        """This version, where it is pending."""
+        rows = await self._sql.fetch(_ONE, {"after": 0, "most": 1, "no": version})
+        return Waiter(*rows[0]) if rows else None
 
     async def name_job(self, version: int, job_id: str) -> bool:
         """Write down which job makes the version; False when it is not pending any more."""
