@@ -67,3 +67,7 @@ def chatter(run, payload):
     for number in range(20_000):
         print(f"line {number:06d}")
     return "done"
+
+
+def blot(run, payload):
+    raise ValueError("bad \0 text")

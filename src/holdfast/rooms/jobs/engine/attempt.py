@@ -9,11 +9,12 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.codec import clean_text, decode_json, encode_json
+from holdfast.kernel.codec import decode_json, encode_json
 from holdfast.kernel.context import Ctx
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.rules import states
+from holdfast.rooms.jobs.rules.failures import storable
 from holdfast.rooms.jobs.store.rows import Claimed, Ended, Progress
 from holdfast.rooms.jobs.store.store import Store
 
@@ -123,7 +124,7 @@ class Attempt:
     def progress(self, share: float, message: str = "") -> None:
         if not 0.0 <= share <= 1.0:  # also what is no number at all
             share = 1.0 if share > 1.0 else 0.0
-        self._latest = (share, clean_text(message)[:LONGEST_MESSAGE])
+        self._latest = (share, storable(message)[:LONGEST_MESSAGE])
         if self._scheduled:
             return
         self._scheduled = True

@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.kernel import context
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.codec import clean_text, encode_json
+from holdfast.kernel.codec import encode_json
 from holdfast.kernel.event import Event
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
@@ -20,7 +20,7 @@ from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.engine.isolation import ChildFailed
 from holdfast.rooms.jobs.engine.threads import Threads
 from holdfast.rooms.jobs.rules import kinds, outcomes
-from holdfast.rooms.jobs.rules.failures import Failure, judge
+from holdfast.rooms.jobs.rules.failures import Failure, judge, storable
 from holdfast.rooms.jobs.rules.outcomes import Failed, GivenBack, Stopped, Succeeded
 
 LONGEST_RESULT = 1 << 20
@@ -164,7 +164,7 @@ class Runner:
             raise
         except Exception as error:  # noqa: BLE001 - one that fails must not keep the others from running
             failure = error.failure if isinstance(error, ChildFailed) else judge(error)
-            return failure.error or failure.kind
+            return storable(failure.error or failure.kind)
         return ""
 
 
@@ -184,7 +184,7 @@ def stopped(attempt: Attempt) -> End | None:
 def traceback_of(error: BaseException) -> str:
     """The last of it, as text that a row can hold."""
     text = "".join(traceback.format_exception(error))
-    return clean_text(text[-LONGEST_TRACEBACK:]).replace("\0", "\ufffd")
+    return storable(text[-LONGEST_TRACEBACK:])
 
 
 def _result(value: Any) -> str | None:

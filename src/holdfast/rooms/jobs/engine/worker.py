@@ -12,6 +12,7 @@ from holdfast.kernel.context import Sources
 from holdfast.kernel.errors import Problem
 from holdfast.kernel.ids import IdSource
 from holdfast.ports.services import EventLog
+from holdfast.rooms.jobs.engine.apart import told_apart, write_one
 from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
 from holdfast.rooms.jobs.engine.catalogue import Catalogue, Declared
 from holdfast.rooms.jobs.engine.claiming import IDLE_S, Claims
@@ -223,7 +224,10 @@ class Worker:
             good, taken = await self.store.turn(
                 progress, [end.row for end in ends], asks, self.id, self.now_ms()
             )
-        except BaseException:
+        except BaseException as error:
+            if told_apart(error, progress, ends):
+                await self._write_apart(ends)
+                return True
             self._unwritten.put_back(progress, ends)
             raise
         finally:
@@ -237,6 +241,18 @@ class Worker:
         if ends:
             self._close(ends, good)
         return True
+
+    async def _write_apart(self, ends: list[Closing]) -> None:
+        """Write them one by one, `ends` being what is left to write."""
+        try:
+            while ends:
+                end, ours = await write_one(self.store, ends[0])
+                del ends[0]
+                self._close([end], {end.row.id} if ours else set())
+        finally:
+            self._unwritten.put_back([], ends)
+            self._written.set()
+        self.wrote()
 
     def _close(self, ends: list[Closing], good: set[str]) -> None:
         followed = False
