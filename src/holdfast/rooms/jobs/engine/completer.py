@@ -125,7 +125,7 @@ def facts_of(
 
 
 def row_of(job: Claimed, found: Outcome, now_ms: int, *, worker: str, traceback: str = "") -> Ended:
-    """The row of an outcome. Its texts are made storable here, whoever wrote them: a job, a library, a child."""
+    """The row of an outcome. Its texts are made storable, whoever wrote them: a job, a library, a child."""
     error = f"{found.error} ({found.why})" if found.why and found.why not in found.error else found.error
     return Ended(
         id=job.id,

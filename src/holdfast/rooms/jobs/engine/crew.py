@@ -256,7 +256,8 @@ class Crew:
             role = roles[queue]
             opened = opened or (role.claims and not line.is_open)
             line.is_open = role.claims
-        self.worker.claiming = any(role.claims for role in roles.values())
+        # A worker of Celery's drains before this process stops: nothing may make it claim again.
+        self.worker.claiming = not self.worker.stopping and any(role.claims for role in roles.values())
         await self.worker.claims.refresh()
         if self.worker.claiming or self.kind == CELERY:
             await self.work()

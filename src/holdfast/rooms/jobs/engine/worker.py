@@ -98,7 +98,9 @@ class Worker:
         self._news, self._written = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._left: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self.stopping = False
+        """Whether its stop has begun: it claims nothing any more, whoever asks."""
+        self._turning = False
         self._unknown: set[tuple[str, int]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -113,7 +115,7 @@ class Worker:
         """Begin to work; `claiming` says whether to look for work."""
         self.loop = asyncio.get_running_loop()
         self.thread_id = threading.get_ident()
-        self._stopping = False
+        self.stopping = False
         self._news.set()
         self._tasks = [
             asyncio.create_task(self._turns(), name="holdfast:jobs worker"),
@@ -124,13 +126,17 @@ class Worker:
         """Claim no more, let what runs end within `grace_s`, give the rest back, write everything down."""
         if not self._tasks:
             return
-        self._stopping, self.claiming = True, False
+        self.stopping, self.claiming = True, False
+        begun = self.clock.monotonic()
         await self._until_idle(grace_s)
-        for attempt in list(self.running.values()):
-            self.halt(attempt, STOPPING)
-        await self._until_idle(min(FORCE_S, max(grace_s, 0.5)))
-        for attempt in list(self.running.values()):
-            self._leave_behind(attempt)
+        while self.running and self.clock.monotonic() - begun < grace_s + 2 * FORCE_S:
+            for attempt in list(self.running.values()):
+                self.halt(attempt, STOPPING)
+            await self._until_idle(min(FORCE_S, max(grace_s, 0.5)))
+            for attempt in list(self.running.values()):
+                self._leave_behind(attempt)
+        # Threads of plain functions whose place was written off: our lock says that they may still write.
+        await self._threads.quiet(max(0.0, grace_s - (self.clock.monotonic() - begun)))
         deadline = self.clock.monotonic() + FORCE_S
         while not self._all_written() and self.clock.monotonic() < deadline:
             self._news.set()
@@ -152,7 +158,7 @@ class Worker:
             await asyncio.wait(tasks, timeout=grace_s)
 
     def _all_written(self) -> bool:
-        return self._unwritten.is_empty and not self._writing
+        return self._unwritten.is_empty and not self._turning
 
     # -- what wakes it ----------------------------------------------------------------------------
 
@@ -183,6 +189,7 @@ class Worker:
             await self._news.wait()
             self._news.clear()
             try:
+                self._turning = True
                 self._plan_next(await self._turn())
                 pause_s = 0.05
             except Exception as error:
@@ -191,8 +198,12 @@ class Worker:
                 else:
                     logger.warning("the ledger of jobs does not answer: %s", error)
                 self._news.set()
+                self._turning = False
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            finally:
+                self._turning = False
+                self._written.set()
 
     def _plan_next(self, did_something: bool) -> None:
         """Come again when a look, or a queue's rate, allows what is there already."""
@@ -216,6 +227,8 @@ class Worker:
     async def _turn(self) -> bool:
         """Write what has ended and claim what there are places for, in one transaction; false for nothing."""
         asks = await self.claims.plan() if self.claiming and self.lease() > 0.0 else []
+        if self.stopping:
+            asks = []
         progress, ends = self._unwritten.take()
         if not (asks or progress or ends):
             return False
@@ -235,7 +248,10 @@ class Worker:
         if progress or ends:
             self.wrote()
         for job in taken:
-            self.begin(job)
+            if self.stopping:  # the stop began while they were claimed
+                self.give_back(job)
+            else:
+                self.begin(job)
         if asks:
             self.claims.took(asks, taken)
         if ends:
@@ -356,6 +372,8 @@ class Worker:
 
     def _leave_behind(self, attempt: Attempt) -> None:
         """It does not leave: write down how it ends, and let it go on without a place."""
+        if attempt.is_over:
+            return  # it has left, and only its folder is being cleared
         attempt.is_over = True
         self.written_off += 1
         logger.warning(
