@@ -62,3 +62,24 @@ async def test_a_refused_row_holds_up_no_other(make):
     assert (view.result, view.error) == (None, "its end was refused by the database: BadInput")
     assert (await world.jobs.find(mute)).result == "well"
     assert world.worker._unwritten.is_empty
+
+
+async def test_an_attempt_that_ended_meanwhile_is_not_given_back_as_well(make):
+    world = make()
+    finish, waiting = world.worker._finish, []
+
+    def twice(attempt, declared, end):
+        finish(attempt, declared, end)
+        world.worker.give_back(attempt.job)  # as when the ledger was asked before the end stood in it
+        waiting.append(len(world.worker._unwritten.ends))
+
+    world.worker._finish = twice
+
+    @world.jobs.job("bulk", name="quick")
+    async def quick(run):
+        return run.attempt
+
+    await world.start()
+    view = await world.ended((await world.jobs.enqueue("quick", {})).id)
+    assert (view.state, view.result) == ("succeeded", 1)
+    assert waiting == [1]

@@ -436,14 +436,14 @@ class Worker:
                 self.halt(attempt, LOST)
             elif found[1]:
                 self.cancel(job_id)
-        known = {end.row.id for end in (*self._unwritten.ends, *self._writing)}
-        unknown = {
-            (job_id, fence)
-            for job_id, (fence, _) in held.items()
-            if job_id not in self.running and job_id not in known
-        }
+        known = self._known()
+        unknown = {(job_id, fence) for job_id, (fence, _) in held.items() if job_id not in known}
         twice, self._unknown = unknown & self._unknown, unknown
         return twice
+
+    def _known(self) -> set[str]:
+        """Jobs that run here, or whose end is on its way into the ledger."""
+        return {*self.running, *(end.row.id for end in (*self._unwritten.ends, *self._writing))}
 
     async def run_one(self, job_id: str) -> bool:
         """Claim that job, run it, wait until its end is written; False when it is not there to be claimed."""
@@ -456,7 +456,9 @@ class Worker:
         return True
 
     def give_back(self, job: Claimed) -> None:
-        """Return a job that is held by this worker's name and runs nowhere."""
+        """Return a job that is held by this worker's name and runs nowhere; one that ended meanwhile stays."""
+        if job.id in self._known():
+            return  # two ends of one attempt would be refused, and all that is written with them
         end = End(outcomes.GivenBack())
         attempt = Attempt(job, self, self.clock.monotonic(), FORCE_S)
         row = self._deciding.of(attempt, end, self.now_ms(), self._catalogue.get(job.name))
