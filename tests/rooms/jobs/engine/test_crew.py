@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import sqlalchemy as sa
 
 from holdfast.kernel.errors import Unavailable
@@ -279,6 +280,38 @@ async def test_a_claim_whose_answer_was_lost_goes_back(make):
     view = await world.ended(job)
     assert (view.state, len(lost)) == ("succeeded", 1)
     assert works.begun == [2]
+
+
+async def test_a_worker_that_starts_during_a_look_at_the_dead_keeps_its_folders(make):
+    looks, starts = make(workers=False), make()
+    folders, go = [], asyncio.Event()
+
+    async def writes(run, payload):
+        folders.append(run.folder())
+        await go.wait()
+
+    for world in (looks, starts):
+        world.jobs.declare(JobSpec(name="writes", run=writes))
+    await looks.start()
+    upkeep, looked = looks.crew.rescue._upkeep, asyncio.Event()
+    workers = upkeep.workers
+    stale = await workers()  # read before the other one came
+    await starts.start()
+    await starts.jobs.enqueue("writes", {})
+    await until(lambda: folders)
+    gone = starts.crew._folders.root / f"{starts.crew.host}-gone"
+    gone.mkdir()
+
+    async def slow():
+        looked.set()
+        return [msgspec.structs.replace((await workers())[0], id="dead"), *stale]
+
+    upkeep.workers = slow
+    await looked.wait()
+    await until(lambda: not gone.exists())
+    assert folders[0].exists()
+    upkeep.workers = workers
+    go.set()
 
 
 async def test_a_hundred_thousand_paused_jobs_are_worked_off_in_turn(make):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -145,12 +145,12 @@ class Crew:
             max_crashes=config.max_crashes,
             ring=self.ring,
             settle=self._settle_soon,
-            swept=self._sweep_folders,
+            buried=self._sweep_soon,
         )
         for schedule in engine.schedules.values():
             await engine.upkeep.declare_schedule(schedule)
         await self.rescue.look()
-        self._sweep_folders([worker.id for worker in self.rescue.alive])
+        self._sweep_soon()
         await self.decide()
         self._due_task = asyncio.create_task(self._keep_time(), name="holdfast:jobs due")
         counting = Counting(engine.upkeep, self._figures, lambda: len(self._alive()))
@@ -338,8 +338,17 @@ class Crew:
     def _settle_soon(self) -> None:
         self._spawn(self._quietly("followers", self.engine.settle)())
 
-    def _sweep_folders(self, living: Sequence[str]) -> None:
-        self._spawn(asyncio.to_thread(self._folders.sweep, living))
+    def _sweep_soon(self) -> None:
+        self._spawn(self._quietly("folders", self._sweep_folders)())
+
+    async def _sweep_folders(self) -> None:
+        """Wipe the folders of the dead: seen before it is asked who lives, for a worker locks, then writes."""
+        found = await asyncio.to_thread(self._folders.others)
+        if not found or self.signals is None:
+            return
+        free = set(await self.signals.presence.free(found))
+        listed = {worker.id for worker in await self.engine.upkeep.workers()}
+        await asyncio.to_thread(self._folders.sweep, sorted(free - listed))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -456,7 +456,7 @@ class Worker:
         return True
 
     def give_back(self, job: Claimed) -> None:
-        """Return a job that is held by this worker's name and runs nowhere; one that ended meanwhile stays."""
+        """Return a job that is held by this worker's name and runs nowhere; none that ended meanwhile."""
         if job.id in self._known():
             return  # two ends of one attempt would be refused, and all that is written with them
         end = End(outcomes.GivenBack())
