@@ -240,6 +240,22 @@ async def test_a_server_works_jobs_off_itself_when_no_worker_is_alive(make):
     assert (await server.ended(job)).state == "succeeded"
 
 
+async def test_under_celery_an_embedded_worker_that_lives_serves_nobody(make):
+    server, worker = make(workers=False, patience_s=5.0), make(kind="worker")
+    for world in (server, worker):
+        declare(world).go.set()
+        await world.start()
+    job = (await server.jobs.enqueue("works", {})).id
+    await server.ended(job)
+    await server.jobs.upkeep.decide("engine", "celery", 1)
+    for world in (server, worker):
+        await world.crew.decide()
+    job = (await server.jobs.enqueue("works", {})).id
+    server.clock.advance(6)
+    assert (await server.ended(job)).state == "succeeded"
+    assert server.worker.ended_total == 1
+
+
 async def test_ends_wait_for_a_ledger_that_does_not_answer(make):
     world = make()
     works = declare(world)
