@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from holdfast.kernel.clock import SystemClock
-from holdfast.ports.jobs import JobSpec
+from holdfast.ports.jobs import JobCancelled, JobSpec
 from tests.rooms.jobs.engine.conftest import until
 
 
@@ -76,3 +76,46 @@ async def test_nothing_is_left_running_by_a_stop_under_load(make):
     rows = [await world.row(job) for job in ids]
     assert {row.state for row in rows} <= {"available", "succeeded"}
     assert not any(row.crashes for row in rows)
+
+
+async def test_the_folder_of_a_thread_that_was_left_behind_goes_when_it_ends(make):
+    world = make()
+    begun, release, folders = threading.Event(), threading.Event(), []
+
+    @world.jobs.job("ai", name="stays")
+    def stays(run):
+        folders.append(run.folder())
+        begun.set()
+        release.wait(60)
+        (run.folder() / "late.txt").write_text("secret")
+
+    await world.start()
+    job = (await world.jobs.enqueue("stays", {})).id
+    await until(begun.is_set)
+    await world.jobs.cancel(job)
+    world.clock.advance(6)
+    assert (await world.ended(job)).state == "cancelled"
+    await until(lambda: not folders[0].exists())
+    release.set()
+    assert await world.worker._threads.quiet(60.0)
+    assert not folders[0].exists()
+
+
+async def test_a_job_that_sees_itself_that_its_time_is_up_has_as_long_to_leave_as_any(make):
+    world = make()
+    seen = []
+
+    @world.jobs.job("ai", name="tidies", timeout_s=3.0, attempts=1)
+    async def tidies(run):
+        world.clock.advance(4)
+        try:
+            run.check()
+        except JobCancelled:
+            world.worker.look()
+            seen.append(world.worker.written_off)
+            raise
+
+    await world.start()
+    world.clock.advance(100)
+    view = await world.ended((await world.jobs.enqueue("tidies", {})).id)
+    assert (view.state, view.error_kind, seen) == ("failed", "timeout", [0])

@@ -118,7 +118,7 @@ class Attempt:
         if self.stop:
             raise JobCancelled(f"the job is to stop: {self.stop}")
         if self._desk.clock.monotonic() >= self.ends_at:
-            self.stop = TIMEOUT
+            self.ask_to_stop(TIMEOUT)
             raise JobCancelled("the job is to stop: its time is up")
 
     def progress(self, share: float, message: str = "") -> None:

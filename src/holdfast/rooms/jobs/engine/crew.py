@@ -342,7 +342,7 @@ class Crew:
         self._spawn(self._quietly("folders", self._sweep_folders)())
 
     async def _sweep_folders(self) -> None:
-        """Wipe the folders of the dead: seen before it is asked who lives, for a worker locks, then writes."""
+        """Wipe the folders of the dead: seen before it is asked who lives: a worker locks, then writes."""
         found = await asyncio.to_thread(self._folders.others)
         if not found or self.signals is None:
             return

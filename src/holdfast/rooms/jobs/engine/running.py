@@ -94,9 +94,16 @@ class Runner:
             return await declared.isolated.run(msgspec.to_builtins(payload), attempt, folder)
         if declared.is_async:
             return await declared.call(attempt, payload)
-        call: Callable[[], Any] = partial(declared.call, attempt, payload)
+        call: Callable[[], Any] = partial(self._in_thread, declared, attempt, payload)
         found = await self._threads.run(contextvars.copy_context(), call)
         return await found if hasattr(found, "__await__") else found
+
+    def _in_thread(self, declared: Declared, attempt: Attempt, payload: Any) -> Any:
+        try:
+            return declared.call(attempt, payload)
+        finally:
+            if attempt.is_over and attempt.has_folder:  # nobody waits for it any more
+                self._folders.clear(attempt.id, attempt.attempt)
 
     def _enter(self, attempt: Attempt) -> None:
         """A context of its own: spans, notes and calls of models inside the job are tied to it."""

@@ -319,11 +319,11 @@ class Worker:
             end = await self._runner.undo(attempt, self._catalogue.get, self.config.rollback_s, self.store)
         else:
             end = await self._runner.run(attempt, declared)
-        if attempt.is_over:
-            return  # its place was written off meanwhile
-        attempt.is_over = True
+        left_behind, attempt.is_over = attempt.is_over, True
         if attempt.has_folder or (declared is not None and declared.isolated is not None):
             await asyncio.to_thread(self.folders.clear, attempt.id, attempt.attempt)
+        if left_behind:
+            return  # its place was written off meanwhile
         self._finish(attempt, declared, end)
 
     def _finish(self, attempt: Attempt, declared: Declared | None, end: End | None) -> None:
