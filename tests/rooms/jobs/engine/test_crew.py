@@ -346,3 +346,26 @@ async def test_a_hundred_thousand_paused_jobs_are_worked_off_in_turn(make):
     await world.room.admin.pause("bulk", True)
     plan = await world.sql.fetch(PLAN, {})
     assert any("jobs_ready" in str(row) for row in plan)
+
+
+async def test_one_failing_look_ends_neither_the_watch_nor_the_time(make):
+    world = make()
+    works = declare(world)
+    await world.start()
+    look, due, failed = world.worker.look, world.crew.due.look, []
+
+    def bad_look():
+        failed.append("look")
+        world.worker.look = look
+        raise RuntimeError("a bug")
+
+    async def bad_due():
+        failed.append("due")
+        world.crew.due.look = due
+        raise RuntimeError("a bug")
+
+    world.worker.look, world.crew.due.look = bad_look, bad_due
+    await until(lambda: len(failed) == 2)
+    works.go.set()
+    await world.ended((await world.jobs.enqueue("works", {})).id)
+    assert not any(task.done() for task in (*world.worker._tasks, world.crew._due_task))

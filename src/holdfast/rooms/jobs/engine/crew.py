@@ -358,7 +358,10 @@ class Crew:
     async def _keep_time(self) -> None:
         look = self._quietly("due jobs", self.due.run)
         while True:
-            await look()
+            try:
+                await look()
+            except Exception:
+                logger.exception("a look for due jobs failed; it goes on")
             await asyncio.sleep(self.engine.config.poll_s)
 
     def _quietly(self, name: str, work: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:

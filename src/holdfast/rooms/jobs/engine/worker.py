@@ -396,8 +396,13 @@ class Worker:
 
     async def _watch(self) -> None:
         while True:
-            self.look()
-            await asyncio.sleep(WATCH_S)
+            pause_s = WATCH_S
+            try:
+                self.look()
+            except Exception:
+                logger.exception("a look at whose time is up failed; it goes on")
+                pause_s = 10 * WATCH_S
+            await asyncio.sleep(pause_s)
 
     def look(self) -> None:
         """Stop whose time is up, write off who does not leave."""
