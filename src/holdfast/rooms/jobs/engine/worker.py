@@ -256,6 +256,8 @@ class Worker:
             self.claims.took(asks, taken)
         if ends:
             self._close(ends, good)
+        if asks:
+            await self.claims.give_back(asks, taken)
         return True
 
     async def _write_apart(self, ends: list[Closing]) -> None:
