@@ -71,3 +71,7 @@ def chatter(run, payload):
 
 def blot(run, payload):
     raise ValueError("bad \0 text")
+
+
+def environment(run, payload):
+    return dict(os.environ)
