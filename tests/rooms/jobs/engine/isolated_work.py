@@ -67,3 +67,11 @@ def chatter(run, payload):
     for number in range(20_000):
         print(f"line {number:06d}")
     return "done"
+
+
+def blot(run, payload):
+    raise ValueError("bad \0 text")
+
+
+def environment(run, payload):
+    return dict(os.environ)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import sqlalchemy as sa
 
 from holdfast.kernel.errors import Unavailable
@@ -239,6 +240,22 @@ async def test_a_server_works_jobs_off_itself_when_no_worker_is_alive(make):
     assert (await server.ended(job)).state == "succeeded"
 
 
+async def test_under_celery_an_embedded_worker_that_lives_serves_nobody(make):
+    server, worker = make(workers=False, patience_s=5.0), make(kind="worker")
+    for world in (server, worker):
+        declare(world).go.set()
+        await world.start()
+    job = (await server.jobs.enqueue("works", {})).id
+    await server.ended(job)
+    await server.jobs.upkeep.decide("engine", "celery", 1)
+    for world in (server, worker):
+        await world.crew.decide()
+    job = (await server.jobs.enqueue("works", {})).id
+    server.clock.advance(6)
+    assert (await server.ended(job)).state == "succeeded"
+    assert server.worker.ended_total == 1
+
+
 async def test_ends_wait_for_a_ledger_that_does_not_answer(make):
     world = make()
     works = declare(world)
@@ -281,6 +298,38 @@ async def test_a_claim_whose_answer_was_lost_goes_back(make):
     assert works.begun == [2]
 
 
+async def test_a_worker_that_starts_during_a_look_at_the_dead_keeps_its_folders(make):
+    looks, starts = make(workers=False), make()
+    folders, go = [], asyncio.Event()
+
+    async def writes(run, payload):
+        folders.append(run.folder())
+        await go.wait()
+
+    for world in (looks, starts):
+        world.jobs.declare(JobSpec(name="writes", run=writes))
+    await looks.start()
+    upkeep, looked = looks.crew.rescue._upkeep, asyncio.Event()
+    workers = upkeep.workers
+    stale = await workers()  # read before the other one came
+    await starts.start()
+    await starts.jobs.enqueue("writes", {})
+    await until(lambda: folders)
+    gone = starts.crew._folders.root / f"{starts.crew.host}-gone"
+    gone.mkdir()
+
+    async def slow():
+        looked.set()
+        return [msgspec.structs.replace((await workers())[0], id="dead"), *stale]
+
+    upkeep.workers = slow
+    await looked.wait()
+    await until(lambda: not gone.exists())
+    assert folders[0].exists()
+    upkeep.workers = workers
+    go.set()
+
+
 async def test_a_hundred_thousand_paused_jobs_are_worked_off_in_turn(make):
     world = make()
     works = declare(world)
@@ -297,3 +346,26 @@ async def test_a_hundred_thousand_paused_jobs_are_worked_off_in_turn(make):
     await world.room.admin.pause("bulk", True)
     plan = await world.sql.fetch(PLAN, {})
     assert any("jobs_ready" in str(row) for row in plan)
+
+
+async def test_one_failing_look_ends_neither_the_watch_nor_the_time(make):
+    world = make()
+    works = declare(world)
+    await world.start()
+    look, due, failed = world.worker.look, world.crew.due.look, []
+
+    def bad_look():
+        failed.append("look")
+        world.worker.look = look
+        raise RuntimeError("a bug")
+
+    async def bad_due():
+        failed.append("due")
+        world.crew.due.look = due
+        raise RuntimeError("a bug")
+
+    world.worker.look, world.crew.due.look = bad_look, bad_due
+    await until(lambda: len(failed) == 2)
+    works.go.set()
+    await world.ended((await world.jobs.enqueue("works", {})).id)
+    assert not any(task.done() for task in (*world.worker._tasks, world.crew._due_task))

@@ -49,10 +49,12 @@ def test_links_are_removed_and_never_followed(tmp_path):
 
 def test_only_the_folders_of_the_dead_are_swept(tmp_path):
     mine, living, dead = (Folders(tmp_path, "host", name) for name in ("mine", "living", "dead"))
-    for folders in (mine, living, dead):
+    elsewhere = Folders(tmp_path, "host-2", "other")
+    for folders in (mine, living, dead, elsewhere):
         folders.make("job", 1)
 
-    assert mine.sweep(["living"]) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["host-living", "host-mine"]
+    assert sorted(mine.others()) == ["dead", "living"]
+    mine.sweep(["dead"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host-2-other", "host-living", "host-mine"]
     mine.close()
     assert not mine.own.exists()

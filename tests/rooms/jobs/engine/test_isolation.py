@@ -121,3 +121,13 @@ def test_what_only_this_process_has_is_refused():
         Isolated(lambda run, payload: None, dict, 0)
     with pytest.raises(Misconfigured):
         Isolated(Attempt().progress, dict, 0)
+
+
+async def test_its_environment_is_small_and_what_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_DATABASE__URL", "postgresql://user:secret@host/db")
+    monkeypatch.setenv("SOME_KEY", "given")
+    isolated = Isolated(work.environment, dict, 0, ["SOME_KEY"])
+    found = await isolated.run({}, Attempt(), tmp_path)
+    assert found["SOME_KEY"] == "given"
+    assert found["PATH"] == os.environ["PATH"]
+    assert "HOLDFAST_DATABASE__URL" not in found

@@ -321,3 +321,17 @@ async def test_a_paused_queue_begins_nothing_and_a_rate_is_kept(make):
     for count in (2, 3, 4):
         world.clock.advance(30.1)
         await until(lambda count=count: len(begun) == count)
+
+
+async def test_a_rate_counts_jobs_and_not_the_places_that_were_free_for_them(make):
+    world = make()
+
+    @world.jobs.job("bulk", name="work")
+    async def work(run):
+        return run.attempt
+
+    await world.start()
+    await world.room.admin.shape("bulk", None, "40/60s")  # four of them at once, as many as there are places
+    await world.crew.decide()
+    for _ in range(4):
+        assert (await world.ended((await world.jobs.enqueue(work)).id)).state == "succeeded"

@@ -408,3 +408,19 @@ async def test_what_a_job_gives_must_be_json_and_a_name_must_be_known(make):
     assert (await world.ended((await world.jobs.enqueue(gives)).id)).error_kind == "unsupported"
     view = await world.state((await world.jobs.enqueue(leaves)).id, "retrying")
     assert view.error_kind == "unknown"
+
+
+async def test_progress_beyond_what_an_attempt_may_store_is_dropped(make, monkeypatch):
+    monkeypatch.setattr("holdfast.rooms.jobs.engine.attempt._MOST_REPORTS", 2)
+    world = make()
+
+    @world.jobs.job("bulk")
+    async def tells(run):
+        for share in (0.1, 0.2, 0.3, 0.4):
+            run.progress(share)
+            run.flush()
+
+    await world.start()
+    job = (await world.jobs.enqueue(tells)).id
+    shares = [event.data["progress"] async for event in world.jobs.events(job) if event.kind == "progress"]
+    assert shares == [0.1, 0.2]

@@ -9,11 +9,12 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.codec import clean_text, decode_json, encode_json
+from holdfast.kernel.codec import decode_json, encode_json
 from holdfast.kernel.context import Ctx
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.rules import states
+from holdfast.rooms.jobs.rules.failures import storable
 from holdfast.rooms.jobs.store.rows import Claimed, Ended, Progress
 from holdfast.rooms.jobs.store.store import Store
 
@@ -22,6 +23,8 @@ T = TypeVar("T")
 PROGRESS_S = 0.1
 """Least pause between two reports that are kept."""
 LONGEST_MESSAGE = 500
+_MOST_REPORTS = states.MOST_STORED - 1_000
+"""Reports of one attempt that are kept; the rest of its numbers is for steps and what others decide."""
 
 CANCELLED = "cancelled"
 TIMEOUT = "timeout"
@@ -57,6 +60,7 @@ class Attempt:
         "_kept",
         "_latest",
         "_reported",
+        "_reports",
         "_scheduled",
         "_told_at",
         "attempt",
@@ -108,6 +112,7 @@ class Attempt:
         self._kept: dict[str, str] | None = None
         self._latest: tuple[float, str] | None = None
         self._reported: tuple[float, str] | None = None
+        self._reports = 0
         self._scheduled = False
         self._told_at = -1.0
 
@@ -117,13 +122,13 @@ class Attempt:
         if self.stop:
             raise JobCancelled(f"the job is to stop: {self.stop}")
         if self._desk.clock.monotonic() >= self.ends_at:
-            self.stop = TIMEOUT
+            self.ask_to_stop(TIMEOUT)
             raise JobCancelled("the job is to stop: its time is up")
 
     def progress(self, share: float, message: str = "") -> None:
         if not 0.0 <= share <= 1.0:  # also what is no number at all
             share = 1.0 if share > 1.0 else 0.0
-        self._latest = (share, clean_text(message)[:LONGEST_MESSAGE])
+        self._latest = (share, storable(message)[:LONGEST_MESSAGE])
         if self._scheduled:
             return
         self._scheduled = True
@@ -203,7 +208,9 @@ class Attempt:
         if name in self._kept:
             raise JobFailed("conflict", f"the step {name!r} was taken twice in one job")
         self._kept[name] = raw
-        self._desk.tell(self._event("step", now_ms, {"name": name}))
+        if self._reports < states.MOST_STORED:
+            self._reports += 1
+            self._desk.tell(self._event("step", now_ms, {"name": name}))
 
     def _report(self) -> None:
         wait_s = PROGRESS_S - (self._desk.clock.monotonic() - self._told_at)
@@ -215,8 +222,9 @@ class Attempt:
 
     def _push(self) -> None:
         latest = self._latest
-        if latest is None or self.stop == LOST:
+        if latest is None or self.stop == LOST or self._reports >= _MOST_REPORTS:
             return
+        self._reports += 1
         self._reported = latest
         self._told_at = self._desk.clock.monotonic()
         share, message = latest

@@ -1,6 +1,6 @@
 """The kinds of jobs that this process knows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,7 +20,7 @@ class Declared:
 
     __slots__ = ("call", "is_async", "isolated", "name", "retries", "spec", "unique")
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, isolated_env: Sequence[str] = ()) -> None:
         self.spec = spec
         self.name = spec.name
         self.call: JobFunction = spec.run
@@ -29,7 +29,9 @@ class Declared:
         self.retries: dict[str, Policy] = {
             kind: Policy(retry.delays_s, retry.heeds_retry_after) for kind, retry in spec.retries.items()
         }
-        self.isolated = Isolated(spec.run, spec.payload, spec.memory_bytes) if spec.isolated else None
+        self.isolated: Isolated | None = None
+        if spec.isolated:
+            self.isolated = Isolated(spec.run, spec.payload, spec.memory_bytes, isolated_env)
 
     def encode(self, payload: Any) -> bytes:
         """The payload as JSON; raises BadPayload or PayloadTooLarge."""
@@ -48,8 +50,9 @@ class Declared:
 class Catalogue:
     """Kinds of jobs by name and by function."""
 
-    def __init__(self, kinds: Kinds) -> None:
+    def __init__(self, kinds: Kinds, isolated_env: Sequence[str] = ()) -> None:
         self._kinds = kinds
+        self._isolated_env = tuple(isolated_env)
         self._declared: dict[str, Declared] = {}
         self._by_function: dict[Any, Declared] = {}
 
@@ -62,7 +65,7 @@ class Catalogue:
         if spec.attempts < 1 or spec.timeout_s <= 0:
             raise Misconfigured(f"{spec.name}: attempts and timeout_s are at least one, and above zero")
         payloads.check_upgrades(spec.name, spec.version, spec.upgrades)
-        declared = Declared(spec)
+        declared = Declared(spec, self._isolated_env)
         self._kinds.check(declared.retries)
         self._declared[spec.name] = declared
         self._by_function.setdefault(function_of(spec.run), declared)

@@ -1,6 +1,7 @@
 """What to claim next: free places of each queue, shared among the lanes that have work."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from holdfast.kernel.clock import Clock
 from holdfast.rooms.jobs.rules import fairness, pacing
@@ -126,6 +127,21 @@ class Claims:
                 line.lanes.remove(lane)
         return any(line.lanes and line.free > 0 for line in self.lines.values())
 
+    async def give_back(self, asks: Sequence[Ask], taken: Sequence[Claimed]) -> None:
+        """Return to the rates what was granted for places and no job came for."""
+        left: dict[str, int] = {}
+        for queue, _, most in asks:
+            left[queue] = left.get(queue, 0) + most
+        for job in taken:
+            left[job.queue] = left.get(job.queue, 0) - 1
+        for queue, count in left.items():
+            line = self.lines[queue]
+            if count > 0 and line.rate is not None:
+                rate, now_ms = line.rate, int(self._clock.wall() * 1000)
+                rule = partial(_returned, count, now_ms, rate)
+                await self._upkeep.pace(queue, rule)
+                line.wait_until = 0.0
+
     def next_at(self) -> float | None:
         """Monotonic seconds at which there is something to plan, if nothing happens before; None: never."""
         found: float | None = None
@@ -156,6 +172,10 @@ class Claims:
             lanes += await self._store.lanes(line.name, after=last, below=f"{level}\U0010ffff")
             line.stirred = True
         return lanes
+
+
+def _returned(count: int, now_ms: int, rate: pacing.Rate, tat_ms: float) -> tuple[int, float]:
+    return 0, pacing.give_back(count, tat_ms, now_ms, rate)
 
 
 async def pace(line: Line, wanted: int, upkeep: Upkeep, clock: Clock) -> int:

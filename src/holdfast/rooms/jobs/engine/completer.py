@@ -9,6 +9,7 @@ from holdfast.rooms.jobs.engine.attempt import CANCELLED, Attempt
 from holdfast.rooms.jobs.engine.catalogue import Declared
 from holdfast.rooms.jobs.engine.running import End
 from holdfast.rooms.jobs.rules import outcomes, states
+from holdfast.rooms.jobs.rules.failures import storable
 from holdfast.rooms.jobs.rules.kinds import Kinds
 from holdfast.rooms.jobs.rules.outcomes import Facts, Outcome
 from holdfast.rooms.jobs.store.rows import Claimed, Ended, Progress
@@ -124,7 +125,8 @@ def facts_of(
 
 
 def row_of(job: Claimed, found: Outcome, now_ms: int, *, worker: str, traceback: str = "") -> Ended:
-    """The row of an outcome."""
+    """The row of an outcome. Its texts are made storable, whoever wrote them: a job, a library, a child."""
+    error = f"{found.error} ({found.why})" if found.why and found.why not in found.error else found.error
     return Ended(
         id=job.id,
         fence=job.fence,
@@ -137,9 +139,9 @@ def row_of(job: Claimed, found: Outcome, now_ms: int, *, worker: str, traceback:
         run_at_ms=now_ms if found.run_at_ms is None else found.run_at_ms,
         counts=found.counts,
         crashed=found.crashed,
-        error_kind=found.error_kind,
-        error=f"{found.error} ({found.why})" if found.why and found.why not in found.error else found.error,
-        traceback=traceback,
+        error_kind=storable(found.error_kind),
+        error=storable(error),
+        traceback=storable(traceback),
         ending=found.ending,
     )
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -145,12 +145,12 @@ class Crew:
             max_crashes=config.max_crashes,
             ring=self.ring,
             settle=self._settle_soon,
-            swept=self._sweep_folders,
+            buried=self._sweep_soon,
         )
         for schedule in engine.schedules.values():
             await engine.upkeep.declare_schedule(schedule)
         await self.rescue.look()
-        self._sweep_folders([worker.id for worker in self.rescue.alive])
+        self._sweep_soon()
         await self.decide()
         self._due_task = asyncio.create_task(self._keep_time(), name="holdfast:jobs due")
         counting = Counting(engine.upkeep, self._figures, lambda: len(self._alive()))
@@ -256,7 +256,8 @@ class Crew:
             role = roles[queue]
             opened = opened or (role.claims and not line.is_open)
             line.is_open = role.claims
-        self.worker.claiming = any(role.claims for role in roles.values())
+        # A worker of Celery's drains before this process stops: nothing may make it claim again.
+        self.worker.claiming = not self.worker.stopping and any(role.claims for role in roles.values())
         await self.worker.claims.refresh()
         if self.worker.claiming or self.kind == CELERY:
             await self.work()
@@ -337,8 +338,17 @@ class Crew:
     def _settle_soon(self) -> None:
         self._spawn(self._quietly("followers", self.engine.settle)())
 
-    def _sweep_folders(self, living: Sequence[str]) -> None:
-        self._spawn(asyncio.to_thread(self._folders.sweep, living))
+    def _sweep_soon(self) -> None:
+        self._spawn(self._quietly("folders", self._sweep_folders)())
+
+    async def _sweep_folders(self) -> None:
+        """Wipe the folders of the dead: seen before it is asked who lives: a worker locks, then writes."""
+        found = await asyncio.to_thread(self._folders.others)
+        if not found or self.signals is None:
+            return
+        free = set(await self.signals.presence.free(found))
+        listed = {worker.id for worker in await self.engine.upkeep.workers()}
+        await asyncio.to_thread(self._folders.sweep, sorted(free - listed))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -348,7 +358,10 @@ class Crew:
     async def _keep_time(self) -> None:
         look = self._quietly("due jobs", self.due.run)
         while True:
-            await look()
+            try:
+                await look()
+            except Exception:
+                logger.exception("a look for due jobs failed; it goes on")
             await asyncio.sleep(self.engine.config.poll_s)
 
     def _quietly(self, name: str, work: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[None]]:

@@ -50,17 +50,15 @@ class Folders:
         """Remove everything of this worker."""
         wipe(self.own, self._fill)
 
-    def sweep(self, living: Collection[str]) -> int:
-        """Overwrite and remove the folders of this host's workers that are not `living`; how many."""
-        kept = {f"{self.host}-{worker}" for worker in living} | {self.own.name}
-        dead = [
-            path
-            for path in _entries(self.root)
-            if path.name.startswith(f"{self.host}-") and path.name not in kept
-        ]
-        for path in dead:
-            wipe(path, self._fill)
-        return len(dead)
+    def others(self) -> list[str]:
+        """This host's workers, other than ours, that have a folder; a worker's id has no hyphen."""
+        found = [path.name.rpartition("-") for path in _entries(self.root) if path != self.own]
+        return [worker for host, _, worker in found if host == self.host]
+
+    def sweep(self, dead: Collection[str]) -> None:
+        """Overwrite and remove the folders of these workers of this host."""
+        for worker in dead:
+            wipe(self.root / f"{self.host}-{worker}", self._fill)
 
 
 def wipe(folder: Path, fill: Fill = os.urandom) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,8 @@ logger = logging.getLogger("holdfast.jobs.output")
 KEPT_BYTES = 16 << 10
 """Of what a job prints, the last of it goes to the log."""
 _MODULE = "holdfast.rooms.jobs.engine.child"
+_GIVEN = frozenset({"PATH", "LANG", "HOME", "TMPDIR", "TZ", "VIRTUAL_ENV"})
+_GIVEN_BY_START = ("LC_", "PYTHON")
 
 
 class Steps(Protocol):
@@ -65,7 +67,9 @@ class ChildFailed(Exception):
 class Isolated:
     """How one kind of job runs in a process; made when it is declared, to say then what cannot be found."""
 
-    def __init__(self, run: JobFunction, payload: Any, memory_bytes: int) -> None:
+    def __init__(self, run: JobFunction, payload: Any, memory_bytes: int, given: Sequence[str] = ()) -> None:
+        self._given = frozenset(given)
+        """Variables of the environment that its process gets beside the few that any program needs."""
         self._plain = isinstance(run, Plain)
         self._function = address_of(function_of(run))
         self._kind = None if self._plain else _address_of_kind(payload)
@@ -87,7 +91,7 @@ class Isolated:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+                env=_environment(os.environ, self._given),
             )
             theirs.close()
             reader, writer = await asyncio.open_connection(sock=ours)
@@ -146,6 +150,13 @@ class Isolated:
             "path": sys.path,
             "memory_bytes": self._memory_bytes,
         }
+
+
+def _environment(ours: Mapping[str, str], given: frozenset[str]) -> dict[str, str]:
+    """What the process may know of our environment: no address of a database, no key of a provider."""
+    named = _GIVEN | given
+    few = {name: value for name, value in ours.items() if name in named or name.startswith(_GIVEN_BY_START)}
+    return {**few, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
 def _address_of_kind(kind: Any) -> Address | None:

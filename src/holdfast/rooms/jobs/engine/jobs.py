@@ -65,7 +65,7 @@ class JobsEngine:
     ) -> None:
         self.config = config
         self.table = Kinds()
-        self.catalogue = Catalogue(self.table)
+        self.catalogue = Catalogue(self.table, config.isolated_env)
         self.store = Store(sql)
         self.upkeep = Upkeep(sql)
         self.reading = Reading(sql)

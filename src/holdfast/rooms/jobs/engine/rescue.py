@@ -44,7 +44,7 @@ class Rescue:
         max_crashes: int,
         ring: Callable[[str], None],
         settle: Callable[[], None],
-        swept: Callable[[Sequence[str]], None],
+        buried: Callable[[], None],
     ) -> None:
         self.alive: list[Worker] = []
         """Workers that were alive at the last look, this process's own included."""
@@ -61,7 +61,7 @@ class Rescue:
         self._max_crashes = max_crashes
         self._ring = ring
         self._settle = settle
-        self._swept = swept
+        self._buried = buried
         self._heard: dict[str, tuple[int, float]] = {}
         """Of each worker: its last beat, and when it was first seen here: by no clock of another host."""
         self._looks = 0
@@ -83,7 +83,7 @@ class Rescue:
         self._heard = {worker.id: self._heard[worker.id] for worker in others if worker.id in self._heard}
         self.alive = [worker for worker in workers if worker.id not in dead]
         if dead:
-            self._swept([worker.id for worker in self.alive])
+            self._buried()
         if self._looks % _STRAYS_EVERY == 0:
             rescued += await self._take_strays(frozenset(worker.id for worker in workers))
         self._looks += 1

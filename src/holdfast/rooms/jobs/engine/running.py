@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.kernel import context
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.codec import clean_text, encode_json
+from holdfast.kernel.codec import encode_json
 from holdfast.kernel.event import Event
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
@@ -20,7 +20,7 @@ from holdfast.rooms.jobs.engine.folders import Folders
 from holdfast.rooms.jobs.engine.isolation import ChildFailed
 from holdfast.rooms.jobs.engine.threads import Threads
 from holdfast.rooms.jobs.rules import kinds, outcomes
-from holdfast.rooms.jobs.rules.failures import Failure, judge
+from holdfast.rooms.jobs.rules.failures import Failure, judge, storable
 from holdfast.rooms.jobs.rules.outcomes import Failed, GivenBack, Stopped, Succeeded
 
 LONGEST_RESULT = 1 << 20
@@ -94,9 +94,16 @@ class Runner:
             return await declared.isolated.run(msgspec.to_builtins(payload), attempt, folder)
         if declared.is_async:
             return await declared.call(attempt, payload)
-        call: Callable[[], Any] = partial(declared.call, attempt, payload)
+        call: Callable[[], Any] = partial(self._in_thread, declared, attempt, payload)
         found = await self._threads.run(contextvars.copy_context(), call)
         return await found if hasattr(found, "__await__") else found
+
+    def _in_thread(self, declared: Declared, attempt: Attempt, payload: Any) -> Any:
+        try:
+            return declared.call(attempt, payload)
+        finally:
+            if attempt.is_over and attempt.has_folder:  # nobody waits for it any more
+                self._folders.clear(attempt.id, attempt.attempt)
 
     def _enter(self, attempt: Attempt) -> None:
         """A context of its own: spans, notes and calls of models inside the job are tied to it."""
@@ -164,7 +171,7 @@ class Runner:
             raise
         except Exception as error:  # noqa: BLE001 - one that fails must not keep the others from running
             failure = error.failure if isinstance(error, ChildFailed) else judge(error)
-            return failure.error or failure.kind
+            return storable(failure.error or failure.kind)
         return ""
 
 
@@ -184,7 +191,7 @@ def stopped(attempt: Attempt) -> End | None:
 def traceback_of(error: BaseException) -> str:
     """The last of it, as text that a row can hold."""
     text = "".join(traceback.format_exception(error))
-    return clean_text(text[-LONGEST_TRACEBACK:]).replace("\0", "\ufffd")
+    return storable(text[-LONGEST_TRACEBACK:])
 
 
 def _result(value: Any) -> str | None:

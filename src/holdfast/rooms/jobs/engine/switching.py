@@ -41,10 +41,12 @@ class Switching:
         return self.roles
 
     def _role(self, queue: str, alive: Sequence[Worker], now: float) -> Role:
+        # Under celery a worker of ours takes nothing; under embedded those of Celery's claim like ours.
+        working = ("celery",) if self.engine == engines.CELERY else ("worker", "celery")
         count = sum(
             1
             for worker in alive
-            if worker.engine != "server" and worker.id != self.own and queue in worker.queues.split(",")
+            if worker.engine in working and worker.id != self.own and queue in worker.queues.split(",")
         )
         if count:
             self._seen_at[queue] = now

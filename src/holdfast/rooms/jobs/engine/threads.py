@@ -38,6 +38,8 @@ class Threads:
         self._waiting = 0
         """Threads without work, less the work that nobody has taken yet. Only in the loop."""
         self._made = 0
+        self._at_work = 0
+        self._rest = asyncio.Event()
         self._done: deque[Work] = deque()
         self._told = False
         self._closed = False
@@ -53,11 +55,21 @@ class Threads:
             self._made += 1
             # Daemons: a function that never ends must not keep the process from ending.
             threading.Thread(target=self._live, name=f"{self._name}-{self._made}", daemon=True).start()
+        self._at_work += 1
+        self._rest.clear()
         self._work.put(work)
         await work.waiter
         if work.error is not None:
             raise work.error
         return work.value
+
+    async def quiet(self, patience_s: float) -> bool:
+        """Wait until no call runs any more, left ones included; whether that came within `patience_s`."""
+        if self._at_work and patience_s > 0.0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._rest.wait()
+        return not self._at_work
 
     def close(self) -> None:
         """Let the threads without work go; those at work leave when it ends."""
@@ -86,9 +98,12 @@ class Threads:
         self._told = False
         while self._done:
             work = self._done.popleft()
+            self._at_work -= 1
             if not work.waiter.done():
                 work.waiter.set_result(None)
             if self._closed or self._waiting >= _IDLE:
                 self._work.put(None)
             else:
                 self._waiting += 1
+        if not self._at_work:
+            self._rest.set()

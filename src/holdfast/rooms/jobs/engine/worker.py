@@ -12,6 +12,7 @@ from holdfast.kernel.context import Sources
 from holdfast.kernel.errors import Problem
 from holdfast.kernel.ids import IdSource
 from holdfast.ports.services import EventLog
+from holdfast.rooms.jobs.engine.apart import told_apart, write_one
 from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
 from holdfast.rooms.jobs.engine.catalogue import Catalogue, Declared
 from holdfast.rooms.jobs.engine.claiming import IDLE_S, Claims
@@ -97,7 +98,9 @@ class Worker:
         self._news, self._written = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._left: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self.stopping = False
+        """Whether its stop has begun: it claims nothing any more, whoever asks."""
+        self._turning = False
         self._unknown: set[tuple[str, int]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -112,7 +115,7 @@ class Worker:
         """Begin to work; `claiming` says whether to look for work."""
         self.loop = asyncio.get_running_loop()
         self.thread_id = threading.get_ident()
-        self._stopping = False
+        self.stopping = False
         self._news.set()
         self._tasks = [
             asyncio.create_task(self._turns(), name="holdfast:jobs worker"),
@@ -123,13 +126,17 @@ class Worker:
         """Claim no more, let what runs end within `grace_s`, give the rest back, write everything down."""
         if not self._tasks:
             return
-        self._stopping, self.claiming = True, False
+        self.stopping, self.claiming = True, False
+        begun = self.clock.monotonic()
         await self._until_idle(grace_s)
-        for attempt in list(self.running.values()):
-            self.halt(attempt, STOPPING)
-        await self._until_idle(min(FORCE_S, max(grace_s, 0.5)))
-        for attempt in list(self.running.values()):
-            self._leave_behind(attempt)
+        while self.running and self.clock.monotonic() - begun < grace_s + 2 * FORCE_S:
+            for attempt in list(self.running.values()):
+                self.halt(attempt, STOPPING)
+            await self._until_idle(min(FORCE_S, max(grace_s, 0.5)))
+            for attempt in list(self.running.values()):
+                self._leave_behind(attempt)
+        # Threads of plain functions whose place was written off: our lock says that they may still write.
+        await self._threads.quiet(max(0.0, grace_s - (self.clock.monotonic() - begun)))
         deadline = self.clock.monotonic() + FORCE_S
         while not self._all_written() and self.clock.monotonic() < deadline:
             self._news.set()
@@ -151,7 +158,7 @@ class Worker:
             await asyncio.wait(tasks, timeout=grace_s)
 
     def _all_written(self) -> bool:
-        return self._unwritten.is_empty and not self._writing
+        return self._unwritten.is_empty and not self._turning
 
     # -- what wakes it ----------------------------------------------------------------------------
 
@@ -182,6 +189,7 @@ class Worker:
             await self._news.wait()
             self._news.clear()
             try:
+                self._turning = True
                 self._plan_next(await self._turn())
                 pause_s = 0.05
             except Exception as error:
@@ -190,8 +198,12 @@ class Worker:
                 else:
                     logger.warning("the ledger of jobs does not answer: %s", error)
                 self._news.set()
+                self._turning = False
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            finally:
+                self._turning = False
+                self._written.set()
 
     def _plan_next(self, did_something: bool) -> None:
         """Come again when a look, or a queue's rate, allows what is there already."""
@@ -215,6 +227,8 @@ class Worker:
     async def _turn(self) -> bool:
         """Write what has ended and claim what there are places for, in one transaction; false for nothing."""
         asks = await self.claims.plan() if self.claiming and self.lease() > 0.0 else []
+        if self.stopping:
+            asks = []
         progress, ends = self._unwritten.take()
         if not (asks or progress or ends):
             return False
@@ -223,7 +237,10 @@ class Worker:
             good, taken = await self.store.turn(
                 progress, [end.row for end in ends], asks, self.id, self.now_ms()
             )
-        except BaseException:
+        except BaseException as error:
+            if told_apart(error, progress, ends):
+                await self._write_apart(ends)
+                return True
             self._unwritten.put_back(progress, ends)
             raise
         finally:
@@ -231,12 +248,29 @@ class Worker:
         if progress or ends:
             self.wrote()
         for job in taken:
-            self.begin(job)
+            if self.stopping:  # the stop began while they were claimed
+                self.give_back(job)
+            else:
+                self.begin(job)
         if asks:
             self.claims.took(asks, taken)
         if ends:
             self._close(ends, good)
+        if asks:
+            await self.claims.give_back(asks, taken)
         return True
+
+    async def _write_apart(self, ends: list[Closing]) -> None:
+        """Write them one by one, `ends` being what is left to write."""
+        try:
+            while ends:
+                end, ours = await write_one(self.store, ends[0])
+                del ends[0]
+                self._close([end], {end.row.id} if ours else set())
+        finally:
+            self._unwritten.put_back([], ends)
+            self._written.set()
+        self.wrote()
 
     def _close(self, ends: list[Closing], good: set[str]) -> None:
         followed = False
@@ -287,11 +321,11 @@ class Worker:
             end = await self._runner.undo(attempt, self._catalogue.get, self.config.rollback_s, self.store)
         else:
             end = await self._runner.run(attempt, declared)
-        if attempt.is_over:
-            return  # its place was written off meanwhile
-        attempt.is_over = True
+        left_behind, attempt.is_over = attempt.is_over, True
         if attempt.has_folder or (declared is not None and declared.isolated is not None):
             await asyncio.to_thread(self.folders.clear, attempt.id, attempt.attempt)
+        if left_behind:
+            return  # its place was written off meanwhile
         self._finish(attempt, declared, end)
 
     def _finish(self, attempt: Attempt, declared: Declared | None, end: End | None) -> None:
@@ -340,6 +374,8 @@ class Worker:
 
     def _leave_behind(self, attempt: Attempt) -> None:
         """It does not leave: write down how it ends, and let it go on without a place."""
+        if attempt.is_over:
+            return  # it has left, and only its folder is being cleared
         attempt.is_over = True
         self.written_off += 1
         logger.warning(
@@ -362,8 +398,13 @@ class Worker:
 
     async def _watch(self) -> None:
         while True:
-            self.look()
-            await asyncio.sleep(WATCH_S)
+            pause_s = WATCH_S
+            try:
+                self.look()
+            except Exception:
+                logger.exception("a look at whose time is up failed; it goes on")
+                pause_s = 10 * WATCH_S
+            await asyncio.sleep(pause_s)
 
     def look(self) -> None:
         """Stop whose time is up, write off who does not leave."""
@@ -402,14 +443,14 @@ class Worker:
                 self.halt(attempt, LOST)
             elif found[1]:
                 self.cancel(job_id)
-        known = {end.row.id for end in (*self._unwritten.ends, *self._writing)}
-        unknown = {
-            (job_id, fence)
-            for job_id, (fence, _) in held.items()
-            if job_id not in self.running and job_id not in known
-        }
+        known = self._known()
+        unknown = {(job_id, fence) for job_id, (fence, _) in held.items() if job_id not in known}
         twice, self._unknown = unknown & self._unknown, unknown
         return twice
+
+    def _known(self) -> set[str]:
+        """Jobs that run here, or whose end is on its way into the ledger."""
+        return {*self.running, *(end.row.id for end in (*self._unwritten.ends, *self._writing))}
 
     async def run_one(self, job_id: str) -> bool:
         """Claim that job, run it, wait until its end is written; False when it is not there to be claimed."""
@@ -422,7 +463,9 @@ class Worker:
         return True
 
     def give_back(self, job: Claimed) -> None:
-        """Return a job that is held by this worker's name and runs nowhere."""
+        """Return a job that is held by this worker's name and runs nowhere; none that ended meanwhile."""
+        if job.id in self._known():
+            return  # two ends of one attempt would be refused, and all that is written with them
         end = End(outcomes.GivenBack())
         attempt = Attempt(job, self, self.clock.monotonic(), FORCE_S)
         row = self._deciding.of(attempt, end, self.now_ms(), self._catalogue.get(job.name))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from holdfast.kernel.codec import clean_text
 from holdfast.kernel.errors import Problem
 from holdfast.rooms.jobs.rules import kinds
 
@@ -161,6 +162,11 @@ def said_by(error: BaseException) -> str:
     named = type(error).__name__
     text = f"{named}: {said}" if said and named not in ("JobFailed", "JobCancelled") else said or named
     return text[:LONGEST_ERROR].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def storable(text: str) -> str:
+    """`text` as a row can hold it: a text of PostgreSQL has no NUL, and no database a lone surrogate."""
+    return clean_text(text).replace("\0", "\ufffd")
 
 
 def _judge(

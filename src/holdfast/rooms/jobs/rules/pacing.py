@@ -70,6 +70,11 @@ def grant(wanted: int, tat_ms: float, now_ms: int, rate: Rate) -> Grant:
     return Grant(granted, kept_ms, max(now_ms + 1, int(kept_ms + spacing_ms - tolerance_ms) + 1))
 
 
+def give_back(count: int, tat_ms: float, now_ms: int, rate: Rate) -> float:
+    """The number to keep when `count` of the starts that were just granted are not made."""
+    return max(float(now_ms), tat_ms - count * rate.spacing_ms)
+
+
 def limit(text: str) -> str:
     """`text` when it is a rate, or empty; raises BadInput."""
     parse_rate(text)

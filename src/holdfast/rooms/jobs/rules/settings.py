@@ -96,6 +96,12 @@ class Config(msgspec.Struct, frozen=True):
         int,
         Meta(ge=0, le=10_000, description="jobs of each queue at once in this process; 0: as the queues say"),
     ] = 0
+    isolated_env: Annotated[
+        list[str],
+        Meta(
+            description="environment variables that jobs in processes of their own get beside the usual few"
+        ),
+    ] = []
     keep_succeeded_s: Annotated[
         float, Meta(ge=0, description="seconds that jobs which succeeded or were cancelled are kept")
     ] = 7 * DAY_S
