@@ -129,10 +129,9 @@ class JobsHttp:
             name=query.name,
             batch=query.batch,
             before=query.before,
-            owner=call.user_id,
-            tenant=tenant,
         )
-        return _private(listing(await served.reading.listed(filters, query.limit + 1), query.limit))
+        found = await served.reading.seen_by(call.user_id, tenant, filters, query.limit + 1)
+        return _private(listing(found, query.limit))
 
     # -- the administrator's ----------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, bindparam, literal_column, or_, select
 from sqlalchemy.sql.selectable import Select
 
 from holdfast.ports.storage import Ledger
@@ -86,15 +86,21 @@ class Filters(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=256)
-def _listing(state: str, named: tuple[str, ...]) -> Select[tuple[object, ...]]:
-    """The statement for one set of filters; the state is a literal, so that its index serves."""
+def _listing(state: str, named: tuple[str, ...], shared: bool = False) -> Select[tuple[object, ...]]:
+    """The statement for one set of filters; the state is a literal, so that its index serves.
+
+    `shared`: also what is of no owner.
+    """
     statement = select(*_STORED)
     if state:
         statement = statement.where(state_is(state))
     for name in named:
         column = _j.id if name == "before" else _j[name]
         asked: BindParameter[str] = bindparam(name)
-        statement = statement.where(column < asked if name == "before" else column == asked)
+        if name == "owner" and shared:
+            statement = statement.where(or_(column == asked, column == literal_column("''")))
+        else:
+            statement = statement.where(column < asked if name == "before" else column == asked)
     return statement.order_by(_j.id.desc()).limit(bindparam("most"))
 
 
@@ -127,6 +133,21 @@ class Reading:
         }
         state = str(given.pop("state", ""))
         statement = _listing(state, tuple(sorted(given)))
+        return [Stored(*row) for row in await self._sql.fetch(statement, {**given, "most": most})]
+
+    async def seen_by(self, user: str, tenant: str, filters: Filters, most: int) -> list[Stored]:
+        """Those of one tenant, or of none, that are the user's; of a tenant also those of no user.
+
+        What belongs to nobody is in no list: its id is all that guards it.
+        """
+        if not (user or tenant) or (filters.state and filters.state not in STATES):
+            return []
+        given: dict[str, str] = {
+            name: value for name, value in msgspec.structs.asdict(filters).items() if value
+        }
+        state = str(given.pop("state", ""))
+        given |= {"tenant": tenant, "owner": user}
+        statement = _listing(state, tuple(sorted(given)), shared=bool(tenant))
         return [Stored(*row) for row in await self._sql.fetch(statement, {**given, "most": most})]
 
     async def attempts(self, ids: Sequence[str]) -> dict[str, list[Attempt]]:
