@@ -122,7 +122,9 @@ class Sweep:
     async def look(self) -> int:
         """One sweep; how many jobs were removed."""
         now_ms = int(self._clock.wall() * 1000)
-        await self._upkeep.drop_results(now_ms)
+        for _ in range(_PARTS):
+            if not await self._upkeep.drop_results(now_ms):
+                break
         await self._store.drop_repeat_keys(now_ms - int(DAY_S * 1000))
         removed = 0
         for _ in range(_PARTS):

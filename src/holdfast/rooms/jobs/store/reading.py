@@ -10,7 +10,7 @@ from sqlalchemy.sql.selectable import Select
 from holdfast.ports.storage import Ledger
 from holdfast.rooms.jobs.store import tables
 from holdfast.rooms.jobs.store.rows import Attempt, Told
-from holdfast.rooms.jobs.store.tables import jobs, state_is
+from holdfast.rooms.jobs.store.tables import IN_TIME, jobs, state_is, unordered
 
 _j, _a, _e = jobs.c, tables.attempts.c, tables.events.c
 
@@ -85,6 +85,9 @@ class Filters(msgspec.Struct, frozen=True):
     """Only jobs enqueued before this one: their ids are lower."""
 
 
+_OPEN = ("scheduled", "available", "running", "retrying")
+
+
 @lru_cache(maxsize=256)
 def _listing(state: str, named: tuple[str, ...], shared: bool = False) -> Select[tuple[object, ...]]:
     """The statement for one set of filters; the state is a literal, so that its index serves.
@@ -92,16 +95,19 @@ def _listing(state: str, named: tuple[str, ...], shared: bool = False) -> Select
     `shared`: also what is of no owner.
     """
     statement = select(*_STORED)
+    by_id = unordered() if state in _OPEN else _j.id
     if state:
         statement = statement.where(state_is(state))
+    if state in ("scheduled", "retrying"):
+        statement = statement.where(IN_TIME)  # what their index says, word for word
     for name in named:
-        column = _j.id if name == "before" else _j[name]
+        column = by_id if name == "before" else _j[name]
         asked: BindParameter[str] = bindparam(name)
         if name == "owner" and shared:
             statement = statement.where(or_(column == asked, column == literal_column("''")))
         else:
             statement = statement.where(column < asked if name == "before" else column == asked)
-    return statement.order_by(_j.id.desc()).limit(bindparam("most"))
+    return statement.order_by(by_id.desc()).limit(bindparam("most"))
 
 
 STATES = ("scheduled", "available", "running", "retrying", "succeeded", "failed", "cancelled")
