@@ -421,3 +421,9 @@ async def test_a_decision_holds_until_the_next(upkeep):
     await upkeep.decide("engine", "celery", NOW)
     await upkeep.decide("engine", "embedded", NOW)
     assert await upkeep.decision("engine") == "embedded"
+
+
+async def test_a_worker_whose_clock_is_behind_claims_what_it_was_told_of(store):
+    job = new(run_at_ms=NOW + 60_000)
+    await store.add(job)
+    assert (await store.claim_one(job.id, "w1", NOW)).id == job.id

@@ -105,7 +105,7 @@ CLAIM = update(jobs).where(_j.id.in_(select(_picked.c.id))).values(**_claims).re
 """Up to `most` jobs of one lane; the attempt counts from here, so one that kills its worker is counted."""
 _named = (
     select(_j.id)
-    .where(AVAILABLE, _j.id == bindparam("which"), _j.run_at_ms <= bindparam("now_ms"))
+    .where(AVAILABLE, _j.id == bindparam("which"))
     .where(~exists(select(literal(1)).where(_queues.name == _j.queue, _queues.paused == literal_column("1"))))
     .with_for_update(skip_locked=True)
     .cte("named")
