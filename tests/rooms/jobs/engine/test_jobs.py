@@ -321,3 +321,13 @@ async def test_a_paused_queue_begins_nothing_and_a_rate_is_kept(make):
     for count in (2, 3, 4):
         world.clock.advance(30.1)
         await until(lambda count=count: len(begun) == count)
+
+
+async def test_a_transaction_of_another_database_is_refused_with_what_to_set(make, tmp_path):
+    world = make(workers=False)
+    note = declare(world)
+    await world.start()
+    with sqlite3.connect(tmp_path / "other.db") as other, pytest.raises(Misconfigured) as refused:
+        await world.jobs.enqueue(note, doc_id=1, tx=other)
+    other.close()
+    assert "[jobs] url" in refused.value.hint
