@@ -353,6 +353,8 @@ async def test_queues_workers_schedules_and_the_engine(door):
     assert (await door.call("POST", "/admin/jobs/schedules/nightly/pause", **ADMIN)).json["paused"] == 1
     assert (await door.call("POST", "/admin/jobs/schedules/nightly/resume", **ADMIN)).json["paused"] == 0
     assert len((await door.call("GET", "/admin/jobs/schedules", **ADMIN)).json["schedules"]) == 1
+    dropped = [await door.call("DELETE", "/admin/jobs/schedules/nightly", **ADMIN) for _ in range(2)]
+    assert [each.status for each in dropped] == [204, 404]
     switched = await door.call("POST", "/admin/jobs/engine", {"engine": "background"}, **ADMIN)
     assert switched.json["engine"] == "background"
     assert (await door.call("GET", "/admin/jobs/engine", **ADMIN)).json["decided"] == "background"
