@@ -94,6 +94,11 @@ ADVANCE = (
     .where(_s.name == bindparam("which"), _s.next_ms == bindparam("was_ms"), _s.paused == 0)
     .values(next_ms=bindparam("becomes_ms"), last_ms=bindparam("was_ms"), last_job=bindparam("began"))
 )
+SET_BACK = (
+    update(schedules)
+    .where(_s.name == bindparam("which"), _s.next_ms == bindparam("was_ms"))
+    .values(next_ms=bindparam("becomes_ms"))
+)
 PAUSE_SCHEDULE = update(schedules).where(_s.name == bindparam("which")).values(paused=bindparam("is_paused"))
 DROP_SCHEDULE = delete(schedules).where(_s.name == bindparam("which"))
 
@@ -251,6 +256,11 @@ class Upkeep:
                 return False
             await _add(tx, begun)
         return True
+
+    async def set_back(self, schedule: Schedule, next_ms: int) -> bool:
+        """Another next time, unless it has moved meanwhile."""
+        row = {"which": schedule.name, "was_ms": schedule.next_ms, "becomes_ms": next_ms}
+        return await self.sql.run(SET_BACK, row) == 1
 
     async def pause_schedule(self, name: str, paused: bool) -> bool:
         return await self.sql.run(PAUSE_SCHEDULE, {"which": name, "is_paused": int(paused)}) == 1
