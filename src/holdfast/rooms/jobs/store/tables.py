@@ -100,8 +100,10 @@ def state_is(*states: str) -> ColumnElement[bool]:
 
 
 def unordered() -> ColumnElement[str]:
-    """The job's id, not as the primary key has it: SQLite would walk through all that has ended for its
-    order, where an index of the few that are open finds them at once."""
+    """The job's id, not as the primary key has it.
+
+    For that order SQLite would walk through all that has ended, where an index finds the few open ones.
+    """
     return _j.id.concat(literal_column("''"))
 
 
