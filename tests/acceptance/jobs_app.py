@@ -22,19 +22,11 @@ def tell(*words: Any) -> None:
         os.close(file)
 
 
-<<<<<<< HEAD
-async def lasting(seconds: float) -> None:
-    """Work that takes its time."""
-    done = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, done.set)
-    await done.wait()
-=======
 async def take(seconds: float) -> None:
     """Work that takes so long."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await asyncio.Event().wait()
->>>>>>> 419fb0e
 
 
 def declare(jobs: Any) -> None:
@@ -43,11 +35,7 @@ def declare(jobs: Any) -> None:
     @jobs.job("bulk", name="work", attempts=40)
     async def work(run: Any, n: int, s: float) -> int:
         tell("start", n, run.attempt)
-<<<<<<< HEAD
-        await lasting(s)
-=======
         await take(s)
->>>>>>> 419fb0e
         tell("end", n, run.attempt)
         return n
 
@@ -56,21 +44,13 @@ def declare(jobs: Any) -> None:
         tell("start", n, run.attempt)
         if run.attempt == 1:
             raise JobFailed("network", "the first time never works")
-<<<<<<< HEAD
-        await lasting(0.3)
-=======
         await take(0.3)
->>>>>>> 419fb0e
         tell("end", n, run.attempt)
         return n
 
     @jobs.job("bulk", name="undo", attempts=40)
     async def undo(run: Any, n: int) -> None:
-<<<<<<< HEAD
-        await lasting(0.5)
-=======
         await take(0.5)
->>>>>>> 419fb0e
         tell("undone", n, run.attempt)
 
     @jobs.job("bulk", name="undone", attempts=40)

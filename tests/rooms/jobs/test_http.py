@@ -21,6 +21,7 @@ from holdfast.rooms.jobs.engine.admin import Admin
 from holdfast.rooms.jobs.engine.stream import StreamFigures
 from holdfast.rooms.jobs.http import JobsHttp, Served, routes
 from holdfast.rooms.jobs.rules.settings import Config
+from holdfast.rooms.jobs.store.reading import Filters
 from holdfast.rooms.jobs.store.rows import Schedule
 from tests.meters import RecordingMeter
 from tests.rooms.jobs.lives import Lives
@@ -175,6 +176,33 @@ async def test_a_job_is_its_owners_and_to_others_it_is_not_there(door):
     assert unknown.json["hint"]
 
 
+@pytest.mark.parametrize(
+    ("user", "tenant", "seen"),
+    [
+        ("mina", "", ["minas"]),
+        ("mina", "farm", ["farms", "both"]),
+        ("juno", "farm", ["farms"]),
+        ("", "farm", ["farms"]),
+        ("mina", "shop", []),
+        ("", "", []),
+    ],
+)
+async def test_a_list_shows_nobody_what_is_anothers(door, user, tenant, seen):
+    lives, reading = door.lives, door.lives.reading
+    await lives.add()
+    jobs = {
+        "minas": await lives.add(owner="mina"),
+        "farms": await lives.add(tenant="farm"),
+        "both": await lives.add(owner="mina", tenant="farm"),
+    }
+    for state in ("", "available"):
+        rows = await reading.seen_by(user, tenant, Filters(state=state, queue="bulk"), 10)
+        assert sorted(row.id for row in rows) == sorted(jobs[name] for name in seen)
+    if user and not tenant:
+        listed = (await door.call("GET", PATH, user=user)).json["jobs"]
+        assert [each["id"] for each in listed] == [jobs[name] for name in seen]
+
+
 async def test_a_job_as_json_says_what_clients_ask(door):
     job_id = await door.lives.dead(owner="mina")
     got = await door.call("GET", f"{PATH}/{job_id}", user="mina")
@@ -325,6 +353,8 @@ async def test_queues_workers_schedules_and_the_engine(door):
     assert (await door.call("POST", "/admin/jobs/schedules/nightly/pause", **ADMIN)).json["paused"] == 1
     assert (await door.call("POST", "/admin/jobs/schedules/nightly/resume", **ADMIN)).json["paused"] == 0
     assert len((await door.call("GET", "/admin/jobs/schedules", **ADMIN)).json["schedules"]) == 1
+    dropped = [await door.call("DELETE", "/admin/jobs/schedules/nightly", **ADMIN) for _ in range(2)]
+    assert [each.status for each in dropped] == [204, 404]
     switched = await door.call("POST", "/admin/jobs/engine", {"engine": "background"}, **ADMIN)
     assert switched.json["engine"] == "background"
     assert (await door.call("GET", "/admin/jobs/engine", **ADMIN)).json["decided"] == "background"

@@ -129,10 +129,9 @@ class JobsHttp:
             name=query.name,
             batch=query.batch,
             before=query.before,
-            owner=call.user_id,
-            tenant=tenant,
         )
-        return _private(listing(await served.reading.listed(filters, query.limit + 1), query.limit))
+        found = await served.reading.seen_by(call.user_id, tenant, filters, query.limit + 1)
+        return _private(listing(found, query.limit))
 
     # -- the administrator's ----------------------------------------------------------------------
 
@@ -194,6 +193,10 @@ class JobsHttp:
 
     async def resume_schedule(self, call: Call) -> Answer:
         return _private(await self._ready().admin.pause_schedule(call.params["name"], False))
+
+    async def drop_schedule(self, call: Call) -> Answer:
+        await self._ready().admin.drop_schedule(call.params["name"])
+        return Answer(status=204)
 
     async def run_schedule(self, call: Call) -> Answer:
         return _private(Begun(await self._ready().admin.run_schedule(call.params["name"])), 202)
@@ -347,6 +350,7 @@ def _running(http: JobsHttp) -> Sequence[Route]:
         _admin("GET", "/schedules", http.schedules, "Schedules, and their next times", answer=Schedules),
         _admin("POST", f"{schedule}/pause", http.pause_schedule, "Let its times pass", answer=Schedule),
         _admin("POST", f"{schedule}/resume", http.resume_schedule, "Heed its times again", answer=Schedule),
+        _admin("DELETE", schedule, http.drop_schedule, "Forget one that is declared no more", status=204),
         _admin("POST", f"{schedule}/run", http.run_schedule, "Begin it now", answer=Begun, status=202),
         _admin("GET", "/engine", http.engine, "The engine in force", answer=EngineView),
         _admin("POST", "/engine", http.switch, "Switch the engine", body=EngineBody, answer=EngineView),

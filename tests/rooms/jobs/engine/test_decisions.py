@@ -12,6 +12,7 @@ from holdfast.rooms.jobs.rules.problems import (
     UnknownJob,
 )
 from holdfast.rooms.jobs.store.reading import Filters
+from holdfast.rooms.jobs.store.tables import NEVER_MS
 from tests.rooms.jobs.lives import Lives
 
 
@@ -111,3 +112,19 @@ async def test_a_dead_letter_is_discarded_with_a_reason(lives, decide):
     await lives.dead()
     assert (await decide.discard_all(Filters(name="count"), "old")).done == 1
     assert await lives.upkeep.dead() == 0
+
+
+async def test_a_replay_lets_those_behind_it_wait_for_it_again(lives, decide):
+    first = await lives.dead(batch="g")
+    later = {"state": "scheduled", "run_at_ms": NEVER_MS, "batch": "g"}
+    second = await lives.add(after_job=first, **later)
+    third = await lives.add(after_job=second, **later)
+    await lives.jobs.settle()
+    await decide.replay(first)
+    rows = await lives.reading.some([second, third])
+    assert {row.state for row in rows.values()} == {"scheduled"}
+    await lives.claim(first)
+    await lives.end(first)
+    await lives.jobs.settle()
+    rows = await lives.reading.some([second, third])
+    assert [rows[each].state for each in (second, third)] == ["available", "scheduled"]

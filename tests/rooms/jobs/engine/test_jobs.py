@@ -335,3 +335,13 @@ async def test_a_rate_counts_jobs_and_not_the_places_that_were_free_for_them(mak
     await world.crew.decide()
     for _ in range(4):
         assert (await world.ended((await world.jobs.enqueue(work)).id)).state == "succeeded"
+
+
+async def test_a_transaction_of_another_database_is_refused_with_what_to_set(make, tmp_path):
+    world = make(workers=False)
+    note = declare(world)
+    await world.start()
+    with sqlite3.connect(tmp_path / "other.db") as other, pytest.raises(Misconfigured) as refused:
+        await world.jobs.enqueue(note, doc_id=1, tx=other)
+    other.close()
+    assert "[jobs] url" in refused.value.hint

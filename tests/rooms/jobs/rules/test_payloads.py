@@ -14,6 +14,8 @@ from holdfast.rooms.jobs.rules.payloads import (
     decode,
     digest_of,
     encode,
+    given_key,
+    repeat_key,
     signature_of,
     spread,
 )
@@ -115,9 +117,16 @@ def test_upgrades_with_a_gap_are_an_error_where_they_are_declared(version, given
 
 
 def test_a_unique_key_is_made_of_fields():
-    assert UniqueKey("index", "doc:{doc_id}", Doc).of(b'{"doc_id": "a", "pages": 1}') == "index/doc:a"
-    assert UniqueKey("index", "all", Doc).of(b'{"doc_id": "a"}') == "index/all"
+    assert UniqueKey("index", "doc:{doc_id}", Doc).of(b'{"doc_id": "a", "pages": 1}') == "/index/doc:a"
+    assert UniqueKey("index", "all", Doc).of(b'{"doc_id": "a"}') == "/index/all"
     assert UniqueKey("index", "", Doc).of(b"{}") == ""
+    assert UniqueKey("index", "all", Doc).of(b"{}", "farm/a") == "farm%2Fa/index/all"
+
+
+def test_parts_of_an_idempotency_key_never_meet_in_one():
+    kept = repeat_key("a", "b/c", "index", "k/1%")
+    assert kept != repeat_key("a/b", "c", "index", "k/1%")
+    assert given_key(kept) == "k/1%"
 
 
 @pytest.mark.parametrize("template", ["doc:{document}", "doc:{}", "doc:{doc_id", "doc:{doc_id!r}", "}"])
@@ -128,7 +137,7 @@ def test_a_field_that_the_payload_has_not_is_an_error_where_it_is_declared(templ
 
 def test_of_a_payload_of_any_shape_the_field_is_missed_when_it_is_enqueued():
     key = UniqueKey("index", "{doc_id}", dict)
-    assert key.of(b'{"doc_id": null}') == "index/null"
+    assert key.of(b'{"doc_id": null}') == "/index/null"
     with pytest.raises(BadPayload, match="doc_id"):
         key.of(b"{}")
     with pytest.raises(BadPayload, match="no fields"):

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from holdfast.rooms.jobs.rules.problems import BadSchedule
-from holdfast.rooms.jobs.rules.schedules import MOST_CAUGHT_UP, check, due, next_after
+from holdfast.rooms.jobs.rules.schedules import MOST_CAUGHT_UP, check, due, next_after, set_back
 
 
 def ms(text: str, zone: str = "UTC") -> int:
@@ -102,3 +102,20 @@ def test_a_time_comes_once_though_the_clock_steps_back():
     first = due("0 * * * *", "UTC", next_ms, next_ms + 500)
     assert first.times_ms == (next_ms,)
     assert due("0 * * * *", "UTC", first.next_ms, next_ms - 500).times_ms == ()
+
+
+@pytest.mark.parametrize(
+    ("next_", "last", "now", "expected"),
+    [
+        ("2027-01-01 01:00", "2027-01-01 00:00", "2026-01-01 00:30", "2026-01-01 01:00"),
+        ("2027-01-01 01:00", "2026-01-01 01:00", "2026-01-01 00:59", "2026-01-01 02:00"),
+        ("2026-01-01 02:00", "2026-01-01 01:00", "2026-01-01 00:59", None),
+        ("2026-01-01 01:00", "2026-01-01 00:00", "2026-01-01 00:30", None),
+        ("2026-01-01 01:00", None, "2026-01-01 03:30", None),
+    ],
+)
+def test_a_clock_that_was_ahead_silences_nothing_and_a_small_step_brings_nothing_twice(
+    next_, last, now, expected
+):
+    found = set_back("0 * * * *", "UTC", ms(next_), ms(last) if last else None, ms(now))
+    assert (found and utc(found)) == expected

@@ -123,3 +123,21 @@ async def test_dead_letters_are_counted_in_all_and_since(lives):
     await lives.dead()
     assert await lives.history.dead(since_ms) == (2, 1)
     assert await lives.history.dead(lives.now_ms + 1) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("undo", "edited", "kept"),
+    [(False, None, {"read": "1"}), (True, None, {}), (False, ('{"n": 2}', 1), {})],
+)
+async def test_a_replay_keeps_no_step_that_was_undone_or_came_of_another_payload(lives, undo, edited, kept):
+    job_id = await lives.add()
+    assert await lives.claim(job_id)
+    fence = (await lives.reading.one(job_id)).fence
+    await lives.store.add_step(job_id, fence, "read", "1", lives.now_ms)
+    if undo:
+        await lives.store.add_compensation(job_id, fence, "unread", "{}")
+    await lives.end(job_id, "failed")
+    seen = await lives.history.follow(job_id)
+    await lives.history.replay(job_id, seen, more=5, now_ms=lives.now_ms, at_ms=lives.now_ms, edited=edited)
+    assert await lives.store.steps(job_id) == kept
+    assert await lives.store.compensations(job_id) == []

@@ -421,3 +421,21 @@ async def test_a_decision_holds_until_the_next(upkeep):
     await upkeep.decide("engine", "celery", NOW)
     await upkeep.decide("engine", "embedded", NOW)
     assert await upkeep.decision("engine") == "embedded"
+
+
+async def test_a_worker_whose_clock_is_behind_claims_what_it_was_told_of(store):
+    job = new(run_at_ms=NOW + 60_000)
+    await store.add(job)
+    assert (await store.claim_one(job.id, "w1", NOW)).id == job.id
+
+
+async def test_two_ends_of_one_attempt_at_once_are_one_and_stop_no_other(store, reading):
+    await store.add_all([new(), new()])
+    first, second = await claim(store)
+    assert await store.follow([], [ended(first), ended(first, "failed"), ended(second)]) == {
+        first.id,
+        second.id,
+    }
+    found = await reading.some([first.id, second.id])
+    assert {row.state for row in found.values()} == {"succeeded"}
+    assert len((await reading.attempts([first.id]))[first.id]) == 1

@@ -157,6 +157,11 @@ class Admin:
             raise _no_schedule(name)
         return await self._schedule(name)
 
+    async def drop_schedule(self, name: str) -> None:
+        """Forget a schedule that is declared no more; one that is declared comes back with the next start."""
+        if not await self._upkeep.drop_schedule(name):
+            raise _no_schedule(name)
+
     async def run_schedule(self, name: str) -> str:
         """Begin what it begins now, beside its times; the job's id."""
         return await self._run_now(await self._schedule(name))

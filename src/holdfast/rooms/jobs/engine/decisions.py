@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -13,11 +14,13 @@ from holdfast.rooms.jobs.engine.catalogue import Catalogue
 from holdfast.rooms.jobs.engine.views import view_of
 from holdfast.rooms.jobs.rules import states
 from holdfast.rooms.jobs.rules.asks import MOST_AT_ONCE
+from holdfast.rooms.jobs.rules.kinds import DEPENDENCY
 from holdfast.rooms.jobs.rules.pacing import parse_rate
 from holdfast.rooms.jobs.rules.problems import AlreadyEnded, NotDead, NotEnded, Superseded, unknown_job
 from holdfast.rooms.jobs.store.history import Followed, History
 from holdfast.rooms.jobs.store.reading import Filters, Reading, Stored
 from holdfast.rooms.jobs.store.store import Store
+from holdfast.rooms.jobs.store.tables import NEVER_MS
 
 ATTEMPTS = 5
 """Of a replayed job whose kind is not declared here."""
@@ -120,7 +123,28 @@ class Decisions:
                 ) from None
             queue = row.queue
         self._ring(queue or row.queue)
+        await self._wait_again(row)
         return view_of(await self._there(job_id))
+
+    async def _wait_again(self, row: Stored) -> None:
+        """Let those behind it in its chain, which failed only because it did, wait for it again."""
+        if not row.batch:
+            return
+        vain = Filters(state=states.FAILED, batch=row.batch, error_kind=DEPENDENCY)
+        before = {row.id}
+        for each in reversed(await self._reading.listed(vain, MOST_AT_ONCE)):
+            if each.after_job not in before or each.attempts:
+                continue
+            before.add(each.id)
+            declared = self._catalogue.get(each.name)
+            with suppress(Conflict):  # another has its unique key by now: it stays as it is
+                await self._history.replay(
+                    each.id,
+                    await self._seen(each.id),
+                    more=declared.spec.attempts if declared is not None else ATTEMPTS,
+                    now_ms=self._now_ms(),
+                    at_ms=NEVER_MS,
+                )
 
     async def replay_all(self, filters: Filters, rate: str = "", most: int = MOST_AT_ONCE) -> Many:
         """Replay the dead letters that fit, at most `most`; with a `rate` like `10/s` they begin so far

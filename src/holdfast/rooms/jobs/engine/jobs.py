@@ -17,7 +17,7 @@ from holdfast.rooms.jobs.engine.decisions import Decisions
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.views import view_of
 from holdfast.rooms.jobs.engine.watching import Watching
-from holdfast.rooms.jobs.rules import schedules, states
+from holdfast.rooms.jobs.rules import payloads, schedules, states
 from holdfast.rooms.jobs.rules.kinds import Kinds
 from holdfast.rooms.jobs.rules.problems import BadEnqueue, key_reused
 from holdfast.rooms.jobs.rules.settings import Config
@@ -312,7 +312,7 @@ def _held(job: NewJob, holder: tuple[str, str, str | None]) -> Enqueued:
     """What a taken key gives: its job; raises KeyReused for another payload under one idempotency key."""
     job_id, digest, repeat_key = holder
     if job.repeat_key is not None and repeat_key == job.repeat_key and digest != job.digest:
-        raise key_reused(job.repeat_key.rpartition("/")[2])
+        raise key_reused(payloads.given_key(job.repeat_key))
     return Enqueued(job_id, is_new=False)
 
 

@@ -10,6 +10,7 @@ from holdfast.rooms.jobs.engine.adding import Rows
 from holdfast.rooms.jobs.engine.catalogue import Catalogue
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.rules import schedules
+from holdfast.rooms.jobs.rules.problems import BadSchedule
 from holdfast.rooms.jobs.rules.settings import DAY_S, Config
 from holdfast.rooms.jobs.store.rows import NewJob, Schedule
 from holdfast.rooms.jobs.store.store import Store
@@ -21,6 +22,9 @@ _PARTS = 20
 """Parts removed in one sweep; what is left waits for the next."""
 _UNKNOWN_MS = 60_000
 """Pause of a schedule whose job is not known to this process; one that knows it may fire it meanwhile."""
+
+_CHECK_MS = 60_000
+"""Between two looks at whether the clock has come back."""
 
 
 class Due:
@@ -80,13 +84,17 @@ class Recurring:
         self._clock = clock
         self._ring = ring
         self._later: dict[str, int] = {}
+        self._checked_ms = 0
 
     async def look(self) -> int:
         """Fire what is due; how many jobs were enqueued."""
         now_ms = int(self._clock.wall() * 1000)
         count = 0
+        if abs(now_ms - self._checked_ms) >= _CHECK_MS:
+            self._checked_ms = now_ms
+            await self._set_back(now_ms)
         for schedule in await self._upkeep.due_schedules(now_ms):
-            if self._later.get(schedule.name, 0) > now_ms:
+            if 0 < self._later.get(schedule.name, 0) - now_ms <= _UNKNOWN_MS:
                 continue
             try:
                 count += await self._fire(schedule, now_ms)
@@ -94,6 +102,16 @@ class Recurring:
                 self._later[schedule.name] = now_ms + _UNKNOWN_MS
                 logger.exception("the schedule %s could not be kept; it is tried again", schedule.name)
         return count
+
+    async def _set_back(self, now_ms: int) -> None:
+        """A clock that was ahead for a while left next times that would not come for as long."""
+        for schedule in await self._upkeep.schedules():
+            with suppress(BadSchedule):  # of another release: whoever fires it says so
+                next_ms = schedules.set_back(
+                    schedule.cron, schedule.zone, schedule.next_ms, schedule.last_ms, now_ms
+                )
+                if next_ms is not None:
+                    await self._upkeep.set_back(schedule, next_ms)
 
     async def _fire(self, schedule: Schedule, now_ms: int) -> int:
         declared = self._catalogue.get(schedule.job)
@@ -122,7 +140,9 @@ class Sweep:
     async def look(self) -> int:
         """One sweep; how many jobs were removed."""
         now_ms = int(self._clock.wall() * 1000)
-        await self._upkeep.drop_results(now_ms)
+        for _ in range(_PARTS):
+            if not await self._upkeep.drop_results(now_ms):
+                break
         await self._store.drop_repeat_keys(now_ms - int(DAY_S * 1000))
         removed = 0
         for _ in range(_PARTS):

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
+from urllib.parse import unquote
 
 import msgspec
 
@@ -163,11 +164,11 @@ class UniqueKey:
                     hint=f"it has {', '.join(known or ()) or 'no fields'}",
                 )
 
-    def of(self, data: bytes) -> str:
+    def of(self, data: bytes, tenant: str = "") -> str:
         """The key of the payload `data`, or "" for a job that may be there many times.
 
-        The job's name is part of it, and separators within values are written as in addresses: two payloads
-        never meet in one key by accident.
+        The tenant and the job's name are part of it, and separators within values are written as in
+        addresses: two payloads never meet in one key by accident.
         """
         if not self.template:
             return ""
@@ -179,12 +180,23 @@ class UniqueKey:
                 raise BadPayload(
                     f"{self._name} is unique by {field!r}, which its payload has not", hint=f"give {field!r}"
                 )
-        return _short(f"{self._name}/" + _FIELD.sub(lambda hit: _word(found[hit[1]]), self.template))
+        told = _FIELD.sub(lambda hit: _word(found[hit[1]]), self.template)
+        return _short(f"{_word(tenant)}/{_word(self._name)}/{told}")
 
 
 def _word(value: Any) -> str:
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text.replace("%", "%25").replace(":", "%3A").replace("/", "%2F").replace("\0", "%00")
+
+
+def repeat_key(tenant: str, user: str, name: str, key: str) -> str:
+    """What an idempotency key is kept as: each part written so that two of them never meet in one."""
+    return "/".join(_word(part) for part in (tenant, user, name, key))
+
+
+def given_key(kept: str) -> str:
+    """The idempotency key as the caller gave it."""
+    return unquote(kept.rpartition("/")[2])
 
 
 def _short(key: str) -> str:

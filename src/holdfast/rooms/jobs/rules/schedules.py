@@ -18,6 +18,8 @@ MOST_CAUGHT_UP = 100
 ON_TIME_MS = 60_000
 """So late a time is not missed: a poll, a restart."""
 
+_STEP_MS = 86_400_000
+
 
 class Due(msgspec.Struct, frozen=True):
     """What a schedule is to do now: the times to enqueue for, oldest first, and when to look again."""
@@ -55,6 +57,16 @@ def due(cron: str, zone: str, next_ms: int, now_ms: int, catch_up: str = "once")
     if catch_up == "skip":
         missed = [at for at in missed if now_ms - at <= ON_TIME_MS]
     return Due(tuple(reversed(missed)), next_after(cron, zone, now_ms))
+
+
+def set_back(cron: str, zone: str, next_ms: int, last_ms: int | None, now_ms: int) -> int | None:
+    """The next time of a schedule whose clock jumped ahead and came back; None when it is as it should be.
+
+    A last time that lies at most a day ahead was kept, so that after a small step nothing comes twice.
+    """
+    kept = last_ms is not None and now_ms < last_ms <= now_ms + _STEP_MS
+    should_ms = next_after(cron, zone, last_ms if kept and last_ms is not None else now_ms)
+    return should_ms if should_ms < next_ms else None
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -10,10 +10,14 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    delete,
+    exists,
     func,
     insert,
+    literal,
     literal_column,
     null,
+    or_,
     select,
     union_all,
     update,
@@ -127,6 +131,20 @@ REPLAY = (
     )
     .returning(_j.queue)
 )
+_replayable = exists(
+    select(literal(1)).where(
+        _j.id == bindparam("which"), _j.attempts == bindparam("seen_attempts"), _REPLAYABLE
+    )
+)
+_undone = exists(select(literal(1)).where(_j.id == bindparam("which"), _j.undo == literal_column("1")))
+DROP_STEPS = delete(tables.steps).where(
+    tables.steps.c.job_id == bindparam("which"), _replayable, or_(_whole("anew") == 1, _undone)
+)
+"""Steps that were rolled back, or came of another payload, must be done again."""
+DROP_COMPENSATIONS = delete(tables.compensations).where(
+    tables.compensations.c.job_id == bindparam("which"), _replayable
+)
+"""They have been carried out, or what they undo is kept: the replay notes its own."""
 DISCARD = (
     update(jobs)
     .where(_j.id == bindparam("which"), FAILED)
@@ -208,8 +226,10 @@ class History:
     ) -> str:
         """Let an ended job begin again, `more` attempts at most, not before `at_ms`; its queue.
 
-        "" when it was not as `seen` any more. `edited` is another payload and its version. Raises Conflict
-        when another job has its unique key by now, or somebody replays it at the same moment.
+        "" when it was not as `seen` any more. `edited` is another payload and its version. Steps are kept for
+        it unless they were rolled back or the payload is another; what was to be undone is forgotten.
+        Raises Conflict when another job has its unique key by now, or somebody replays it at the same
+        moment.
         """
         told = {"replayed": {"edited": True} if edited else {}}
         row = {
@@ -221,7 +241,13 @@ class History:
             "edited": edited[0] if edited else None,
             "edited_version": edited[1] if edited else None,
         }
-        plan: list[Step] = [*_telling(job_id, seen, told, now_ms), (REPLAY, [row])]
+        which: Parameters = {"which": job_id, "seen_attempts": seen.job.attempt}
+        plan: list[Step] = [
+            *_telling(job_id, seen, told, now_ms),
+            (DROP_STEPS, [{**which, "anew": int(edited is not None)}]),
+            (DROP_COMPENSATIONS, [which]),
+            (REPLAY, [row]),
+        ]
         rows = (await self._sql.together(plan))[-1]
         return str(rows[0][0]) if rows else ""
 

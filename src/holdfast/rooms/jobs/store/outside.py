@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.sqlite import pysqlite
 from sqlalchemy.sql.elements import ClauseElement
 
-from holdfast.kernel.errors import BadInput
+from holdfast.kernel.errors import BadInput, Misconfigured
 from holdfast.ports.storage import Row
 from holdfast.ports.upsert import Upsert
 from holdfast.rooms.jobs.store import statements as say
@@ -17,6 +17,8 @@ from holdfast.rooms.jobs.store.rows import NewJob
 from holdfast.rooms.jobs.store.store import added
 
 Holder = tuple[str, str, str | None]
+_NO_TABLE = ("no such table: jobs", 'relation "jobs" does not exist')
+"""What SQLite and PostgreSQL say, through whichever driver."""
 NOTIFY = text("SELECT pg_notify('holdfast', :topic)")
 """Sent by PostgreSQL when the caller's transaction commits."""
 
@@ -25,9 +27,19 @@ async def add_within(tx: Any, job: NewJob) -> Holder | None:
     """Insert the job in the caller's transaction; the holder of its unique or repeat key where there is one.
 
     `tx` is a Transaction of our Sql, a `sqlite3.Connection`, an asyncpg connection, or a Connection or
-    Session of SQLAlchemy, async or not. The caller commits. Raises BadInput for anything else.
+    Session of SQLAlchemy, async or not. The caller commits. Raises BadInput for anything else, and
+    Misconfigured for a transaction of another database than the one that has the jobs.
     """
-    if await _ask(tx, say.ADD, added(job)):
+    try:
+        is_new = bool(await _ask(tx, say.ADD, added(job)))
+    except Exception as error:
+        if not any(words in str(error) for words in _NO_TABLE):
+            raise
+        raise Misconfigured(
+            "the transaction is of a database that has no jobs",
+            hint="set [jobs] url to the database of the transaction: jobs must be in it to commit with it",
+        ) from error
+    if is_new:
         return None
     keys = {"unique_key": job.unique_key, "repeat_key": job.repeat_key}
     rows = await _ask(tx, say.HOLDER, keys)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, bindparam, literal_column, or_, select
 from sqlalchemy.sql.selectable import Select
 
 from holdfast.ports.storage import Ledger
 from holdfast.rooms.jobs.store import tables
 from holdfast.rooms.jobs.store.rows import Attempt, Told
-from holdfast.rooms.jobs.store.tables import jobs, state_is
+from holdfast.rooms.jobs.store.tables import IN_TIME, jobs, state_is, unordered
 
 _j, _a, _e = jobs.c, tables.attempts.c, tables.events.c
 
@@ -85,17 +85,29 @@ class Filters(msgspec.Struct, frozen=True):
     """Only jobs enqueued before this one: their ids are lower."""
 
 
+_OPEN = ("scheduled", "available", "running", "retrying")
+
+
 @lru_cache(maxsize=256)
-def _listing(state: str, named: tuple[str, ...]) -> Select[tuple[object, ...]]:
-    """The statement for one set of filters; the state is a literal, so that its index serves."""
+def _listing(state: str, named: tuple[str, ...], shared: bool = False) -> Select[tuple[object, ...]]:
+    """The statement for one set of filters; the state is a literal, so that its index serves.
+
+    `shared`: also what is of no owner.
+    """
     statement = select(*_STORED)
+    by_id = unordered() if state in _OPEN else _j.id
     if state:
         statement = statement.where(state_is(state))
+    if state in ("scheduled", "retrying"):
+        statement = statement.where(IN_TIME)  # what their index says, word for word
     for name in named:
-        column = _j.id if name == "before" else _j[name]
+        column = by_id if name == "before" else _j[name]
         asked: BindParameter[str] = bindparam(name)
-        statement = statement.where(column < asked if name == "before" else column == asked)
-    return statement.order_by(_j.id.desc()).limit(bindparam("most"))
+        if name == "owner" and shared:
+            statement = statement.where(or_(column == asked, column == literal_column("''")))
+        else:
+            statement = statement.where(column < asked if name == "before" else column == asked)
+    return statement.order_by(by_id.desc()).limit(bindparam("most"))
 
 
 STATES = ("scheduled", "available", "running", "retrying", "succeeded", "failed", "cancelled")
@@ -127,6 +139,21 @@ class Reading:
         }
         state = str(given.pop("state", ""))
         statement = _listing(state, tuple(sorted(given)))
+        return [Stored(*row) for row in await self._sql.fetch(statement, {**given, "most": most})]
+
+    async def seen_by(self, user: str, tenant: str, filters: Filters, most: int) -> list[Stored]:
+        """Those of one tenant, or of none, that are the user's; of a tenant also those of no user.
+
+        What belongs to nobody is in no list: its id is all that guards it.
+        """
+        if not (user or tenant) or (filters.state and filters.state not in STATES):
+            return []
+        given: dict[str, str] = {
+            name: value for name, value in msgspec.structs.asdict(filters).items() if value
+        }
+        state = str(given.pop("state", ""))
+        given |= {"tenant": tenant, "owner": user}
+        statement = _listing(state, tuple(sorted(given)), shared=bool(tenant))
         return [Stored(*row) for row in await self._sql.fetch(statement, {**given, "most": most})]
 
     async def attempts(self, ids: Sequence[str]) -> dict[str, list[Attempt]]:

@@ -105,7 +105,7 @@ CLAIM = update(jobs).where(_j.id.in_(select(_picked.c.id))).values(**_claims).re
 """Up to `most` jobs of one lane; the attempt counts from here, so one that kills its worker is counted."""
 _named = (
     select(_j.id)
-    .where(AVAILABLE, _j.id == bindparam("which"), _j.run_at_ms <= bindparam("now_ms"))
+    .where(AVAILABLE, _j.id == bindparam("which"))
     .where(~exists(select(literal(1)).where(_queues.name == _j.queue, _queues.paused == literal_column("1"))))
     .with_for_update(skip_locked=True)
     .cte("named")
@@ -215,8 +215,17 @@ ADD_ATTEMPT = insert(tables.attempts).from_select(
         _text("kind"),
         _text("said"),
         _text("trace_back"),
-    ).where(_mine),
+    ).where(
+        _mine,
+        ~exists(
+            select(literal(1)).where(
+                tables.attempts.c.job_id == bindparam("which"),
+                tables.attempts.c.attempt == _whole("attempt"),
+            )
+        ),
+    ),
 )
+"""Once: two ends of one attempt in one transaction must not stop all the others in it."""
 _again = and_(_j.cancel_ms.is_not(None), _text("becomes") == literal_column("'retrying'"))
 """It is to be tried again, and meanwhile somebody asked it to stop: the next claim ends it, at once."""
 END = (

@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from holdfast.ports.storage import Ledger
 from holdfast.rooms.jobs.rules.publishing import Told
-from holdfast.rooms.jobs.store.tables import AVAILABLE, WAITING, jobs
+from holdfast.rooms.jobs.store.tables import AVAILABLE, IN_TIME, jobs
 
 _j = jobs.c
 _untold = and_(AVAILABLE, _j.published_ms == literal_column("0"))
@@ -43,7 +43,11 @@ PUBLISHED = (
     .values(published_ms=bindparam("now_ms"), publishes=_j.publishes + 1)
 )
 UNTELL = update(jobs).where(_told, _j.queue == bindparam("which")).values(published_ms=0, publishes=0)
-ADOPT = update(jobs).where(WAITING, _j.published_ms < 0).values(published_ms=0, publishes=0)
+ADOPT = tuple(
+    update(jobs).where(some, _j.published_ms < 0).values(published_ms=0, publishes=0)
+    for some in (AVAILABLE, IN_TIME)
+)
+"""Of what is ready and of what is to come: each has its index."""
 
 
 class Telling:
@@ -84,4 +88,5 @@ class Telling:
 
     async def adopt(self) -> int:
         """What waits and was enqueued for another engine is to be told of, too; how many."""
-        return await self._sql.run(ADOPT)
+        async with self._sql.transaction() as tx:
+            return sum([await tx.run(each) for each in ADOPT])

@@ -1,9 +1,23 @@
 """Workers, queues, schedules, decisions and what is thrown away."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import Float, and_, bindparam, cast, delete, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    Float,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.sql.elements import ColumnElement
 
 from holdfast.ports.storage import Ledger, Row, Transaction
 from holdfast.ports.upsert import incoming, insert_ignore, upsert
@@ -11,7 +25,7 @@ from holdfast.rooms.jobs.store import tables
 from holdfast.rooms.jobs.store.rows import Claimed, NewJob, QueueRow, Schedule, Worker
 from holdfast.rooms.jobs.store.statements import ADD, TAKEN
 from holdfast.rooms.jobs.store.store import added
-from holdfast.rooms.jobs.store.tables import RUNNING, jobs, queues, schedules, workers
+from holdfast.rooms.jobs.store.tables import RUNNING, jobs, queues, schedules, unordered, workers
 
 _j, _w, _q, _s = jobs.c, workers.c, queues.c, schedules.c
 
@@ -35,8 +49,8 @@ LEFT_BY = (
 ).limit(bindparam("most"))
 STRAYS = (
     select(*TAKEN)
-    .where(RUNNING, ~exists(select(literal(1)).where(_w.id == _j.worker)), _j.id > bindparam("after"))
-    .order_by(_j.id)
+    .where(RUNNING, ~exists(select(literal(1)).where(_w.id == _j.worker)), unordered() > bindparam("after"))
+    .order_by(unordered())
     .limit(bindparam("most"))
 )
 """Running jobs of workers that have no row: one was removed by hand."""
@@ -80,6 +94,11 @@ ADVANCE = (
     .where(_s.name == bindparam("which"), _s.next_ms == bindparam("was_ms"), _s.paused == 0)
     .values(next_ms=bindparam("becomes_ms"), last_ms=bindparam("was_ms"), last_job=bindparam("began"))
 )
+SET_BACK = (
+    update(schedules)
+    .where(_s.name == bindparam("which"), _s.next_ms == bindparam("was_ms"))
+    .values(next_ms=bindparam("becomes_ms"))
+)
 PAUSE_SCHEDULE = update(schedules).where(_s.name == bindparam("which")).values(paused=bindparam("is_paused"))
 DROP_SCHEDULE = delete(schedules).where(_s.name == bindparam("which"))
 
@@ -88,21 +107,29 @@ DECISION = select(tables.decisions.c.value).where(tables.decisions.c.key == bind
 
 DROP_RESULTS = (
     update(jobs)
-    .where(_j.ended_ms.is_not(None), _j.result.is_not(None), _j.result_until_ms <= bindparam("now_ms"))
+    .where(
+        _j.id.in_(
+            select(_j.id)
+            .where(_j.result.is_not(None), _j.result_until_ms <= bindparam("now_ms"))
+            .order_by(_j.result_until_ms)
+            .limit(bindparam("most"))
+        )
+    )
     .values(result=None, result_until_ms=None)
 )
-OLD = (
-    select(_j.id)
-    .where(
-        _j.ended_ms.is_not(None),
-        or_(
-            and_(_j.state != "failed", _j.ended_ms <= bindparam("finished_ms")),
-            and_(_j.state == "failed", _j.ended_ms <= bindparam("failed_ms")),
-        ),
+
+
+def _ended_before(which: ColumnElement[bool]) -> Any:
+    return (
+        select(_j.id)
+        .where(_j.ended_ms.is_not(None), _j.ended_ms <= bindparam("before_ms"), which)
+        .order_by(_j.ended_ms)
+        .limit(bindparam("most"))
     )
-    .order_by(_j.ended_ms)
-    .limit(bindparam("most"))
-)
+
+
+OLD, OLD_DEAD = _ended_before(~tables.FAILED), _ended_before(tables.FAILED)
+"""Asked apart: what is kept longer would stand before the rest in every look."""
 OF_TENANT = (
     select(_j.id, _j.state)
     .where(_j.tenant == bindparam("tenant"), _j.tenant != "", _j.id > bindparam("after"))
@@ -119,11 +146,15 @@ _DROPS = tuple(
         (tables.compensations, tables.compensations.c.job_id),
     )
 )
-LENGTHS = (
-    select(_j.queue, _j.state, func.count(), func.min(_j.run_at_ms))
-    .where(_j.ended_ms.is_(None))
-    .group_by(_j.queue, _j.state)
+LENGTHS = union_all(
+    *(
+        select(_j.queue, _j.state, func.count(), func.min(_j.run_at_ms))
+        .where(some)
+        .group_by(_j.queue, _j.state)
+        for some in (tables.AVAILABLE, tables.IN_TIME, RUNNING)
+    )
 )
+"""Each part has an index of its own: together they would be looked for among all that has ended."""
 DEAD = select(func.count()).where(tables.FAILED)
 
 
@@ -226,6 +257,11 @@ class Upkeep:
             await _add(tx, begun)
         return True
 
+    async def set_back(self, schedule: Schedule, next_ms: int) -> bool:
+        """Another next time, unless it has moved meanwhile."""
+        row = {"which": schedule.name, "was_ms": schedule.next_ms, "becomes_ms": next_ms}
+        return await self.sql.run(SET_BACK, row) == 1
+
     async def pause_schedule(self, name: str, paused: bool) -> bool:
         return await self.sql.run(PAUSE_SCHEDULE, {"which": name, "is_paused": int(paused)}) == 1
 
@@ -252,13 +288,15 @@ class Upkeep:
         """Dead letters there are."""
         return int((await self.sql.fetch(DEAD))[0][0])
 
-    async def drop_results(self, now_ms: int) -> int:
-        """Results past their time."""
-        return await self.sql.run(DROP_RESULTS, {"now_ms": now_ms})
+    async def drop_results(self, now_ms: int, most: int = 500) -> int:
+        """Drop some results past their time; how many, 0 when there are no more."""
+        return await self.sql.run(DROP_RESULTS, {"now_ms": now_ms, "most": most})
 
     async def drop_old(self, finished_ms: int, failed_ms: int, most: int = 500) -> int:
         """Remove some jobs that ended before these stamps; how many, 0 when there are no more."""
-        rows = await self.sql.fetch(OLD, {"finished_ms": finished_ms, "failed_ms": failed_ms, "most": most})
+        rows = await self.sql.fetch(OLD, {"before_ms": finished_ms, "most": most})
+        if len(rows) < most:
+            rows += await self.sql.fetch(OLD_DEAD, {"before_ms": failed_ms, "most": most - len(rows)})
         return await self.drop([str(row[0]) for row in rows])
 
     async def of_tenant(self, tenant: str, after: str = "", most: int = 500) -> list[tuple[str, str]]:
