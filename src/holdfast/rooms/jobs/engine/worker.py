@@ -88,12 +88,9 @@ class Worker:
         self._unwritten = Unwritten()
         self._writing: list[Closing] = []
         self._deciding = Deciding(table, worker=worker_id, max_crashes=config.max_crashes, draw=draw)
+        sources = Sources(clock, ids)
         self._runner = Runner(
-            clock=clock,
-            sources=Sources(clock, ids),
-            threads=self._threads,
-            folders=folders,
-            previous=previous,
+            clock=clock, sources=sources, threads=self._threads, folders=folders, previous=previous
         )
         self._news, self._written = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
