@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from holdfast.kernel.context import current_ctx, detached, enter, leave, span
+from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.event import Event, JobRun, Span
 from holdfast.ports.jobs import Enqueue, JobCancelled, JobFailed, JobSpec, Retry
 from tests.rooms.jobs.engine import isolated_work
@@ -41,6 +42,26 @@ async def test_async_plain_and_isolated_functions_run(make_on_both):
     assert (await world.ended(third.id)).result["text"] == "나"
     assert threads != [threading.get_ident()]
     assert in_a_thread(4) == 5
+
+
+async def test_an_app_has_error_kinds_of_its_own(make):
+    class Refused(Exception):
+        pass
+
+    world = make()
+    world.jobs.kind("editor_away", 600.0, meaning="nobody approves at night")
+    world.jobs.fails_as(Refused, "editor_away")
+    with pytest.raises(Misconfigured, match="no error kind"):
+        world.jobs.fails_as(Refused, "editor_gone")
+
+    @world.jobs.job("bulk")
+    async def publish():
+        raise Refused("내일 다시")
+
+    await world.start()
+    view = await world.state((await world.jobs.enqueue(publish)).id, "retrying")
+    assert (view.error_kind, view.error) == ("editor_away", "Refused: 내일 다시")
+    assert 590 < (view.run_at_ms - world.clock.wall() * 1000) / 1000 < 700
 
 
 async def test_failures_are_tried_again_by_the_table_and_end_as_dead_letters(make_on_both):

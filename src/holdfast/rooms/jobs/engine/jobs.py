@@ -18,7 +18,7 @@ from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.views import view_of
 from holdfast.rooms.jobs.engine.watching import Watching
 from holdfast.rooms.jobs.rules import payloads, schedules, states
-from holdfast.rooms.jobs.rules.kinds import Kinds
+from holdfast.rooms.jobs.rules.kinds import Kind, Kinds, Policy
 from holdfast.rooms.jobs.rules.problems import BadEnqueue, key_reused
 from holdfast.rooms.jobs.rules.settings import Config
 from holdfast.rooms.jobs.store.history import History
@@ -108,6 +108,17 @@ class JobsEngine:
             return function
 
         return declare
+
+    def kind(self, name: str, *delays_s: float, meaning: str = "", counts: bool = True) -> None:
+        """A kind of failure of the app's own: tried again after these seconds, never where there are none.
+
+        One of the table's names replaces it. `counts`: whether it is a failure in the figures.
+        """
+        self.table.declare(Kind(name, Policy(delays_s, heeds_retry_after=True), meaning, counts=counts))
+
+    def fails_as(self, error: type[BaseException], kind: str) -> None:
+        """What raises `error` (or a class below it) fails as `kind`. Isolated jobs say so with JobFailed."""
+        self.table.map(error, kind)
 
     def every(
         self,

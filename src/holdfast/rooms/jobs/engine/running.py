@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -63,6 +63,8 @@ class Runner:
         self._threads = threads
         self._folders = folders
         self._previous = previous
+        self.errors: Mapping[type[BaseException], str] = {}
+        """Kinds of the app's own exceptions."""
 
     async def run(self, attempt: Attempt, declared: Declared | None) -> End | None:
         """How it ended; None when nothing is to be written of it. Call it in a task of its own."""
@@ -129,7 +131,7 @@ class Runner:
             return End(Stopped())
         if isinstance(error, SystemExit | KeyboardInterrupt):
             error = JobFailed(kinds.UNKNOWN, f"it raised {type(error).__name__}")
-        return End(Failed(judge(error)), traceback=traceback_of(error))
+        return End(Failed(judge(error, self.errors)), traceback=traceback_of(error))
 
     def _cancelled(self, attempt: Attempt, error: BaseException) -> End | None:
         if attempt.stop:
@@ -137,7 +139,7 @@ class Runner:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             return End(GivenBack())  # the loop is being closed around us
-        return End(Failed(judge(error)), traceback=traceback_of(error))
+        return End(Failed(judge(error, self.errors)), traceback=traceback_of(error))
 
     async def undo(
         self, attempt: Attempt, find: Callable[[str], Declared | None], window_s: float, store: Any
@@ -170,7 +172,7 @@ class Runner:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - one that fails must not keep the others from running
-            failure = error.failure if isinstance(error, ChildFailed) else judge(error)
+            failure = error.failure if isinstance(error, ChildFailed) else judge(error, self.errors)
             return storable(failure.error or failure.kind)
         return ""
 

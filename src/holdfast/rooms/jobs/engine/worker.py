@@ -92,6 +92,7 @@ class Worker:
         self._runner = Runner(
             clock=clock, sources=sources, threads=self._threads, folders=folders, previous=previous
         )
+        self._runner.errors = table.errors
         self._news, self._written = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._left: set[asyncio.Task[None]] = set()

@@ -89,8 +89,18 @@ class Kinds:
 
     def __init__(self, declared: Iterable[Kind] = ()) -> None:
         self._kinds: dict[str, Kind] = {kind.name: kind for kind in DEFAULT}
+        self.errors: dict[type[BaseException], str] = {}
+        """The kinds of the app's own exceptions; that of the nearest class counts."""
         for kind in declared:
-            self._kinds[_checked(kind).name] = kind
+            self.declare(kind)
+
+    def declare(self, kind: Kind) -> None:
+        """Add a kind, or replace the one of its name; raises Misconfigured for one that cannot be kept."""
+        self._kinds[_checked(kind).name] = kind
+
+    def map(self, error: type[BaseException], name: str) -> None:
+        """What raises `error` fails as kind `name`, which must be known."""
+        self.errors[error] = self[name].name
 
     def __contains__(self, name: object) -> bool:
         return name in self._kinds
