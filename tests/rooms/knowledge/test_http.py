@@ -184,6 +184,7 @@ async def test_500_megabytes_are_refused_and_never_held(client):
         (b"x", "text/plain", "", 422),
         (b"{", "application/json", "", 400),
         (b'{"name": "a"}', "application/json", "", 422),
+        (b'{"name": "a", "text": "' + b"x" * 4_000_000 + b'"}', "application/json", "", 413),
         (b"x", "multipart/form-data", "", 400),
         (b"--b\r\n\r\nx", "multipart/form-data; boundary=b", "", 400),
         (

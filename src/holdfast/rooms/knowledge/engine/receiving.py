@@ -8,10 +8,12 @@ import msgspec
 from holdfast.kernel.errors import BadInput, Malformed
 from holdfast.rooms.knowledge.engine.spooling import Spool, too_large
 from holdfast.rooms.knowledge.rules.multipart import End, Multipart, Part, boundary_of
-from holdfast.rooms.knowledge.rules.problems import BadUpload
+from holdfast.rooms.knowledge.rules.problems import BadUpload, UploadTooLarge
 
 FORM_ALLOWANCE = 65_536
 """Bytes that a form may have beside its file."""
+MOST_JSON = 4_000_000
+"""Bytes of a JSON body: it is held whole and decoded in the loop, which 50 MB would hold up for a second."""
 MAX_FIELD = 8_192
 JSON = "application/json"
 FORM = "multipart/form-data"
@@ -46,10 +48,10 @@ async def receive(
     Raises UploadTooLarge (413) as soon as it is known, Malformed (400), BadUpload (422).
     """
     media_type = content_type.partition(";")[0].strip().lower()
-    if length.isdigit() and int(length) > limit + FORM_ALLOWANCE * (media_type in (FORM, JSON)):
+    if length.isdigit() and int(length) > limit + FORM_ALLOWANCE * (media_type == FORM):
         raise too_large(limit)
     if media_type == JSON:
-        return _over(await _json(chunks, spool, limit), told)
+        return _over(await _json(chunks, spool, min(limit, MOST_JSON)), told)
     if media_type == FORM:
         return _over(await _form(chunks, boundary_of(content_type), spool), told)
     async for chunk in chunks:
@@ -61,8 +63,10 @@ async def _json(chunks: AsyncIterator[bytes], spool: Spool, limit: int) -> Descr
     held, size = [], 0
     async for chunk in chunks:
         size += len(chunk)
-        if size > limit + FORM_ALLOWANCE:
-            raise too_large(limit)
+        if size > limit:
+            raise UploadTooLarge(
+                f"a document as JSON may have {limit:,} bytes", hint="send the file as it is, or as a form"
+            )
         held.append(chunk)
     try:
         told = msgspec.json.decode(b"".join(held), type=Text)
