@@ -10,13 +10,14 @@ import glob
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
+
+from tests.free_ports import free_port
 
 START_S = 120.0
 ADVICE = (
@@ -65,7 +66,7 @@ class RabbitServer:
             raise RuntimeError(f"no RabbitMQ for the tests: {ADVICE}")
         self.binary = found
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-rabbit-"))
-        self.port, self._dist_port, self._names_port = (_free_port() for _ in range(3))
+        self.port, self._dist_port, self._names_port = (free_port() for _ in range(3))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -144,9 +145,3 @@ class RabbitServer:
 def die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no server outlives killed tests
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from tests.free_ports import free_port
 
 START_S = 60.0
 ADVICE = (
@@ -105,7 +106,7 @@ class PostgresServer:
         if (user := unprivileged()) is not None:
             os.chown(self.folder, user.pw_uid, user.pw_gid)
         self.binaries = self._reachable(found)
-        self.port = _free_port()
+        self.port = free_port()
         self.log: deque[str] = deque(maxlen=200)
         self._durable = durable
         self._process: subprocess.Popen[str] | None = None
@@ -220,9 +221,3 @@ def _identity() -> dict[str, object]:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG: no server outlives killed tests
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -13,15 +13,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import hiredis
 
+from tests.free_ports import free_port
+from tests.waiting import wait_until
+
 START_S = 60.0
+NOT_YET = (OSError, hiredis.HiredisError)
+"""What a server answers with that is about to start, or to know better."""
 ADVICE = (
     "install Valkey or Redis (apt install valkey-server or redis-server, brew install valkey), or the "
     "development dependencies (uv sync), or set HOLDFAST_TEST_REDIS_URL to a server whose database may "
@@ -41,19 +45,6 @@ def wheel_binary() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     return next(iter(Path(spec.origin).parent.glob("_binaries/*/valkey-server")), None)
-
-
-def wait_until(holds: Callable[[], Any], what: str, patience_s: float = START_S) -> Any:
-    """What `holds` gives, once it is true; RuntimeError after `patience_s`."""
-    turn, turns = threading.Event(), int(patience_s / 0.02)
-    for _ in range(turns):
-        try:
-            if result := holds():
-                return result
-        except (OSError, hiredis.HiredisError):
-            pass
-        turn.wait(0.02)
-    raise RuntimeError(f"not within {patience_s:g} s: {what}")
 
 
 def ask(port: int, *command: Any, before: Sequence[Sequence[Any]] = (), host: str = "127.0.0.1") -> Any:
@@ -81,7 +72,7 @@ class ValkeyServer:
             raise RuntimeError(f"no Valkey or Redis for the tests: {ADVICE}")
         self.binary = found
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-valkey-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.password = ""
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,7 +88,7 @@ class ValkeyServer:
     def start(self) -> None:
         """Start, or start again on the same port, empty; returns when it answers."""
         self.launch()
-        wait_until(self._is_ready, f"the server starts: {self.said()}")
+        wait_until(self._is_ready, lambda: f"the server starts: {self.said()}", despite=NOT_YET)
 
     def launch(self) -> None:
         """Start without waiting for anything."""
@@ -178,7 +169,7 @@ class ValkeyCluster:
     def _node() -> ValkeyServer:
         options = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
         options += ("--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0")
-        return ValkeyServer(*options, "--cluster-port", str(_free_port()))
+        return ValkeyServer(*options, "--cluster-port", str(free_port()))
 
     @property
     def masters(self) -> list[ValkeyServer]:
@@ -199,7 +190,7 @@ class ValkeyCluster:
         for node in self.nodes:
             node.launch()
         for node in self.nodes:
-            wait_until(node._is_ready, f"a node starts: {node.said()}")
+            wait_until(node._is_ready, node.said, despite=NOT_YET)
         edges = (0, 5461, 10923, 16384)
         for i, node in enumerate(self.masters):
             node.ask("CLUSTER", "ADDSLOTSRANGE", edges[i], edges[i + 1] - 1)
@@ -207,9 +198,9 @@ class ValkeyCluster:
         for node in self.nodes[1:]:
             bus = node._options[node._options.index("--cluster-port") + 1]
             self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
-        wait_until(self._all_known, "the nodes know each other")
+        wait_until(self._all_known, "the nodes know each other", despite=NOT_YET)
         self.replica.ask("CLUSTER", "REPLICATE", self.nodes[0].ask("CLUSTER", "MYID"))
-        wait_until(self.stands, "the cluster stands")
+        wait_until(self.stands, "the cluster stands", despite=NOT_YET)
 
     def _all_known(self) -> bool:
         return all(len(node.ask("CLUSTER", "NODES").splitlines()) == 4 for node in self.nodes)
@@ -293,10 +284,14 @@ class ValkeySentinel:
         for server in self.servers:
             server.start()
         self.servers[1].ask("REPLICAOF", "127.0.0.1", self.servers[0].port)
-        wait_until(lambda: self.servers[1].info("replication")["master_link_status"] == "up", "replication")
+        wait_until(
+            lambda: self.servers[1].info("replication")["master_link_status"] == "up",
+            "the replica follows its master",
+            despite=NOT_YET,
+        )
         for node in self.sentinels:
             node.start()
-        wait_until(self._all_known, "the sentinels know each other")
+        wait_until(self._all_known, "the sentinels know each other", despite=NOT_YET)
 
     def _all_known(self) -> bool:
         for node in self.sentinels:
@@ -314,20 +309,6 @@ class ValkeySentinel:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no server outlives killed tests
-
-
-_given: set[int] = set()
-
-
-def _free_port() -> int:
-    """A port that is free and that no server of this process was given before."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:
-            _given.add(port)
-            return port
 
 
 def given_url() -> str | None:
