@@ -142,6 +142,22 @@ class SqlContract:
         assert await sql.run_many(INSERT, rows) == 2_000
         assert await sql.run_many(INSERT, []) == 0
 
+    @pytest.mark.parametrize("more", [{}, {"payload": b"\x00\xff"}], ids=["plain", "with bytes"])
+    async def test_many_rows_at_once_are_as_if_one_by_one(self, sql: Driver, more: dict[str, bytes]) -> None:
+        texts = ["한글 이름과 🦦", "", None, "line\nbreak", '{"a","b"}', "NULL", "\\", "x"]
+        weights = [0.1, -0.0, None, 1e308, 5e-324, math.pi, -1 / 3, 1e16]
+        rows = [
+            {"id": n, "name": text, "weight": weight, "small": n or None, "count": 2**63 - 1 - n, **more}
+            for n, (text, weight) in enumerate(zip(texts, weights, strict=True))
+        ]
+        clashing = [rows[2] | {"name": "again"}, *rows[:5]]
+        assert await sql.together([(ONCE, [*rows, *clashing])]) == [[(n,) for n in range(len(rows))]]
+        read = sa.select(*(THINGS.c[name] for name in rows[0])).order_by(THINGS.c.id)
+        assert await sql.fetch(read) == [tuple(row.values()) for row in rows]
+
+    async def test_the_same_row_again_and_again_counts_each_time(self, sql: Driver) -> None:
+        assert await sql.together([(ADD, [thing(1, count=1)] * 6)]) == [[(n,) for n in range(1, 7)]]
+
     async def test_clashes_and_broken_rules_are_told_apart(self, sql: Driver) -> None:
         await sql.run(INSERT, thing(1))
         with pytest.raises(Conflict) as caught:

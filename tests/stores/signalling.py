@@ -1,29 +1,17 @@
-"""What the tests of presence and bells share: waiting for something, and processes that can be killed."""
+"""What the tests of presence and bells share: processes that can be killed."""
 
 import asyncio
-import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.kernel.clock import SystemClock
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import open_signals, open_sql
 from tests.stores import contract
-
-LONGEST_S = 30.0
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    """Until `holds()`, or what it gives to await, is true."""
-    never = asyncio.Event()
-    async with asyncio.timeout(LONGEST_S):
-        while not (await found if inspect.isawaitable(found := holds()) else found):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(never.wait(), 0.005)
 
 
 @contextmanager

@@ -8,12 +8,14 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
+from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.errors import Misconfigured, Unavailable
 from holdfast.stores.config import Config
 from holdfast.stores.migrate import migrate
 from holdfast.stores.postgres import PostgresSql
 from tests.servers import PostgresServer
 from tests.stores import contract
+from tests.waiting import until
 
 SLEEP = sa.text("SELECT pg_sleep(600)")
 
@@ -27,6 +29,12 @@ async def sql(postgres_database: str) -> AsyncIterator[PostgresSql]:
     await driver.stop()
 
 
+ENDED = (
+    "CASE WHEN datname = current_database() AND pid <> pg_backend_pid() THEN pg_terminate_backend(pid) END"
+)
+"""A condition that ends whatever it is asked of in this database, apart from who asks."""
+
+
 async def backends(url: str, condition: str = "true") -> int:
     watcher = await asyncpg.connect(url)
     try:
@@ -38,6 +46,10 @@ async def backends(url: str, condition: str = "true") -> int:
         )
     finally:
         await watcher.close()
+
+
+async def none_left(url: str, condition: str) -> bool:
+    return not await backends(url, condition)
 
 
 @pytest.mark.slow
@@ -59,29 +71,25 @@ async def test_ten_thousand_cancelled_mid_query_leave_no_connection_behind(
     await asyncio.gather(*living, return_exceptions=True)
     state = sql.state()
     assert (state["checked_out"], state["waiting"]) == (0, 0)
-    assert sql._pool.get_idle_size() == sql._pool.get_size()
+    assert sql._pool.get_idle_size() + len(sql._at_hand) == sql._pool.get_size()
     await asyncio.gather(*(sql.ping() for _ in range(50)))
-    async with asyncio.timeout(30):
-        while await backends(postgres_database, "state <> 'idle'"):
-            await asyncio.sleep(0)
+    await until(lambda: none_left(postgres_database, "state <> 'idle'"))
     assert await backends(postgres_database) <= 8
 
 
 async def test_a_statement_past_the_deadline_is_cancelled_at_the_server(postgres_database: str) -> None:
-    sql = PostgresSql(postgres_database, Config(pool_size=1, deadline_s=0.3))
+    sql = PostgresSql(postgres_database, Config(pool_size=1, deadline_s=1.0))
     await sql.start()
     with pytest.raises(Unavailable, match="did not answer in time") as caught:
         await sql.fetch(SLEEP)
     assert caught.value.retry_after_s is not None
-    async with asyncio.timeout(30):
-        while await backends(postgres_database, "query LIKE '%pg_sleep%' AND state = 'active'"):
-            await asyncio.sleep(0)
+    await until(lambda: none_left(postgres_database, "query LIKE '%pg_sleep%' AND state = 'active'"))
     await sql.ping()
     await sql.stop()
 
 
 async def test_who_finds_the_pool_taken_gets_503_at_the_deadline(postgres_database: str) -> None:
-    sql = PostgresSql(postgres_database, Config(pool_size=1, deadline_s=0.1))
+    sql = PostgresSql(postgres_database, Config(pool_size=1, deadline_s=1.0))
     await sql.start()
     async with sql.transaction():
         with pytest.raises(Unavailable, match="no place within"):
@@ -115,6 +123,70 @@ async def test_a_release_costs_no_round_trip(sql: PostgresSql, postgres_database
     assert sql.state()["opened_total"] == 1
 
 
+@pytest.mark.parametrize(("synchronous", "commits"), [("normal", "off"), ("full", "on")])
+async def test_a_full_commit_is_on_the_disk_whatever_the_server_does(
+    postgres_database: str, synchronous: str, commits: str
+) -> None:
+    admin = await asyncpg.connect(postgres_database)
+    name = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    await admin.close()
+    sql = PostgresSql(postgres_database, Config(synchronous=synchronous))
+    await sql.start()
+    assert await sql.fetch(sa.text("SELECT current_setting('synchronous_commit')")) == [(commits,)]
+    await sql.stop()
+
+
+async def test_what_a_burst_opened_is_at_hand_and_goes_back_to_the_pool_unused(
+    postgres_database: str,
+) -> None:
+    clock = ManualClock()
+    sql = PostgresSql(postgres_database, Config(pool_size=4), clock)
+    await sql.start()
+    for _ in range(2):
+        await asyncio.gather(*(sql.ping() for _ in range(4)))
+    assert sql.state()["opened_total"] == 4
+    assert sql._pool.get_idle_size() == 0
+    clock.advance(61.0)
+    await sql.ping()
+    sql.give_back()
+    await asyncio.gather(*sql._returning)
+    assert sql._pool.get_idle_size() == 3, "the pool closes what it has for long; the one in use stays"
+    clock.advance(61.0)
+    sql.give_back()
+    assert sql._timer is None, "nothing is left to look for"
+    await sql.stop()
+    await sql.start()
+    await sql.ping()
+    await sql.stop()
+
+
+async def test_one_that_the_server_ends_at_hand_is_not_used_again(
+    sql: PostgresSql, postgres_database: str
+) -> None:
+    await sql.ping()
+    [(at_hand, _)] = sql._at_hand
+    await backends(postgres_database, ENDED)
+    await until(lambda: at_hand._con is None, "asyncpg has noticed")
+    await sql.ping()
+    assert sql.state()["opened_total"] == 2
+
+
+async def test_one_that_the_server_ends_after_the_answer_is_not_kept(
+    sql: PostgresSql, postgres_database: str
+) -> None:
+    async with sql._connection() as (connection, _):
+        await backends(postgres_database, ENDED)
+        await until(lambda: connection._con is None, "asyncpg has noticed")
+    assert not sql._at_hand
+    await sql.ping()
+
+
+async def test_a_transaction_left_open_by_text_is_ended(sql: PostgresSql, postgres_database: str) -> None:
+    await sql.run(sa.text("BEGIN"))
+    assert await backends(postgres_database, "state LIKE 'idle in transaction%'") == 0
+
+
 async def test_a_killed_server_gives_503_and_recovers_by_itself(own_postgres: PostgresServer) -> None:
     sql = PostgresSql(own_postgres.url, Config(pool_size=4, deadline_s=5.0))
     await sql.start()
@@ -146,9 +218,7 @@ async def test_a_killed_server_gives_503_and_recovers_by_itself(own_postgres: Po
 
     async def reached(name: str, more: int) -> None:
         target = outcomes[name] + more
-        async with asyncio.timeout(60):
-            while outcomes[name] < target and not odd:
-                await asyncio.sleep(0)
+        await until(lambda: outcomes[name] >= target or odd)
 
     tasks = [asyncio.create_task(load(number)) for number in range(12)]
     for _ in range(3):

@@ -23,7 +23,7 @@ _NUMBERS = sa.select(sa.literal_column("1").label("x")).cte("numbers", recursive
 _NUMBERS = _NUMBERS.union_all(sa.select(_NUMBERS.c.x + sa.literal_column("1")))
 ENDLESS = sa.select(sa.func.count()).select_from(_NUMBERS)
 PATIENT = Config(readers=2, deadline_s=20.0, busy_timeout_s=20.0)
-HASTY = Config(readers=2, deadline_s=0.1, busy_timeout_s=0.1)
+HASTY = Config(readers=2, deadline_s=0.5, busy_timeout_s=0.1)
 
 
 @pytest.fixture
@@ -117,20 +117,21 @@ async def test_nothing_gets_in_before_the_start_is_complete(tmp_path: Path) -> N
     await sql.stop()
 
 
-async def test_another_process_that_writes_is_waited_for_and_then_reported(tmp_path: Path) -> None:
-    sql = SqliteSql(tmp_path / "store.db", HASTY)
-    await sql.start()
-    await migrate(sql, {"contract": contract.MIGRATIONS})
+async def test_another_process_that_writes_is_waited_for_and_then_reported(
+    sql: SqliteSql, tmp_path: Path
+) -> None:
+    hasty = SqliteSql(tmp_path / "store.db", HASTY)
+    await hasty.start()
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable) as caught:
-        await sql.run(contract.INSERT, contract.thing(1))
+        await hasty.run(contract.INSERT, contract.thing(1))
     assert caught.value.status == 503
     assert caught.value.retry_after_s is not None
     other.execute("COMMIT")
     other.close()
     assert await sql.run(contract.INSERT, contract.thing(1)) == 1
-    await sql.stop()
+    await hasty.stop()
 
 
 async def test_a_writer_in_line_past_the_deadline_gets_503(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ class Config(msgspec.Struct, frozen=True):
         str,
         Meta(
             pattern="^(normal|full)$",
-            description="SQLite durability: normal survives a crash, full a power cut too",
+            description="durability: normal survives a crash on SQLite and is the server's on PostgreSQL, "
+            "full survives a power cut",
         ),
     ] = "normal"
     migration_timeout_s: Annotated[

@@ -58,8 +58,9 @@ class Signals(NamedTuple):
 def open_signals(url: str | None, data_dir: Path, clock: Clock, default_file: str = DEFAULT_FILE) -> Signals:
     """Presence and bell that fit the database that `open_sql` gives for the same `url`; close both.
 
-    SQLite: lock files in `alive` beside the database file, and a look at it every 5 ms, 25 when nothing
-    happens. PostgreSQL: one connection of their own, which must reach the server itself and not a pooler.
+    SQLite: lock files in `alive` and sockets in `<file>-bells` beside the database file, and a look at it
+    every 5 ms, 25 when nothing happens. PostgreSQL: one connection of their own, which must reach the server
+    itself and not a pooler.
     """
     database = _database(url)
     if _scheme(database) in _POSTGRES:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -27,6 +28,14 @@ T = TypeVar("T")
 
 _CLEANUP_S = 1.0
 """Longest that a connection may take to come to rest after a cancelled query; then it is dropped."""
+_AT_HAND_S = 60.0
+"""Unused for so long, a connection goes back to the pool."""
+_IN_POOL_S = 240.0
+"""And so long after it is closed: what stands between may have forgotten one that is silent for longer."""
+_KEPT = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""For this session a commit is on the disk when it returns, whatever the server does for others."""
 _INHERITED: list[object] = []
 """Pools that a fork copied; closing their sockets properly would say goodbye in the parent's name."""
 
@@ -57,16 +66,26 @@ class PostgresSql:
         self._clock: Clock = clock or SystemClock()
         self._statements = Statements(asyncpg_dialect())  # type: ignore[no-untyped-call] # SQLAlchemy's own
         self._pool: Any = None
+        self._at_hand: deque[tuple[Any, float]] = deque()
+        """Connections at rest and since when, the newest last: to give one back and take it again costs more
+        than a short statement."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._returning: set[asyncio.Future[None]] = set()
         self._pid = 0
         self._opened_total = 0
         self._gate = self._make_gate()
+
+    @property
+    def writers(self) -> int:
+        return self._config.pool_size
 
     async def start(self) -> None:
         """Make the pool and reach the server once; raises Misconfigured or Unavailable. Idempotent."""
         if self._pool is not None and self._pid == os.getpid():
             return
         if self._pool is not None:
-            _INHERITED.append(self._pool)
+            _INHERITED.extend((self._pool, self._at_hand))
+            self._at_hand, self._timer = deque(), None
             self._gate = self._make_gate()
         try:
             self._pool = await asyncpg.create_pool(
@@ -74,6 +93,7 @@ class PostgresSql:
                 min_size=0,
                 max_size=self._config.pool_size,
                 max_queries=1 << 60,
+                max_inactive_connection_lifetime=_IN_POOL_S,
                 connection_class=_PlainConnection,
                 init=self._prepare,
                 **self._connect_options(),
@@ -101,8 +121,13 @@ class PostgresSql:
             return
         pool, self._pool = self._pool, None
         self._gate.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         try:
             async with asyncio.timeout(self._config.deadline_s):
+                while self._at_hand:
+                    await pool.release(self._at_hand.pop()[0])
                 await pool.close()
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             pool.terminate()
@@ -182,6 +207,8 @@ class PostgresSql:
         self._opened_total += 1
         if self._config.statement_cache_size:  # without it the session is a pooler's, not ours to set
             await connection.execute(_guards(connection.get_server_version().major, self._config.deadline_s))
+            if self._config.synchronous == "full":
+                await connection.execute(_KEPT)
         await connection.set_type_codec(
             "numeric", schema="pg_catalog", encoder=str, decoder=_number, format="text"
         )
@@ -199,16 +226,44 @@ class PostgresSql:
             )
         ends = self._clock.monotonic() + self._config.deadline_s
         async with self._gate.enter():
-            connection = await self._mapped(self._acquire(pool, ends))
+            connection = await self._take(pool, ends)
             try:
                 yield connection, ends
-            except Unavailable as problem:
-                if is_lost(problem.__cause__):
+            except BaseException as error:
+                if isinstance(error, Unavailable) and is_lost(error.__cause__):
                     with suppress(asyncpg.InterfaceError):  # asyncpg has noticed, and taken it back
                         connection.terminate()
-                raise
-            finally:
                 await _see_through(pool.release(connection, timeout=_CLEANUP_S))
+                raise
+            await self._put_by(pool, connection)
+
+    async def _take(self, pool: Any, ends: float) -> Any:
+        while self._at_hand:
+            connection, _ = self._at_hand.pop()
+            if _is_at_rest(connection):
+                return connection
+            await _see_through(pool.release(connection))
+        return await self._mapped(self._acquire(pool, ends))
+
+    async def _put_by(self, pool: Any, connection: Any) -> None:
+        """Keep it at hand if it is at rest."""
+        if self._pool is not pool or not _is_at_rest(connection):
+            await _see_through(pool.release(connection, timeout=_CLEANUP_S))
+            return
+        self._at_hand.append((connection, self._clock.monotonic()))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_AT_HAND_S, self.give_back)
+
+    def give_back(self) -> None:
+        """Let the pool have what has not been used for long; the timer calls it, and so may a test."""
+        self._timer = None
+        oldest = self._clock.monotonic() - _AT_HAND_S
+        while self._pool is not None and self._at_hand and self._at_hand[0][1] <= oldest:
+            task = asyncio.ensure_future(self._pool.release(self._at_hand.popleft()[0], timeout=_CLEANUP_S))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
+        if self._at_hand:
+            self._timer = asyncio.get_running_loop().call_later(_AT_HAND_S, self.give_back)
 
     async def _acquire(self, pool: Any, ends: float) -> Any:
         # The pool's own timeout makes a task of every call, at a third of what a short one costs.
@@ -275,6 +330,14 @@ async def _see_through(release: Awaitable[None]) -> None:
             break
     if cancelled is not None:
         raise cancelled
+
+
+def _is_at_rest(connection: Any) -> bool:
+    """Whether the next statement may have it as it is."""
+    try:
+        return not connection.is_closed() and not connection.is_in_transaction()
+    except asyncpg.InterfaceError:
+        return False  # lost, which asyncpg has noticed: it takes such a one back by itself
 
 
 def _guards(major: int, deadline_s: float) -> str:

@@ -8,9 +8,10 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from holdfast.ports.storage import Parameters, Row
 from holdfast.stores.compile import Bound, Statements, Values, bind_rows
+from holdfast.stores.postgres_arrays import FEW, widened
 
 
-async def fetch(connection: Any, text: str, values: Values, timeout_s: float) -> list[Row]:
+async def fetch(connection: Any, text: str, values: Sequence[Any], timeout_s: float) -> list[Row]:
     """All rows, as tuples."""
     return [tuple(row) for row in await connection.fetch(text, *values, timeout=timeout_s)]
 
@@ -24,13 +25,15 @@ async def run(connection: Any, text: str, values: Values, timeout_s: float) -> i
 
 async def run_many(connection: Any, text: str, values: list[Values], timeout_s: float) -> int:
     """The statement once per row; the number of rows given."""
-    await connection.executemany(text, values, timeout=timeout_s)
+    await run_bound(connection, Bound(text, values, False), timeout_s)
     return len(values)
 
 
 async def run_bound(connection: Any, bound: Bound, timeout_s: float) -> list[Row]:
-    """One text over all its rows, pipelined; what it returned, in the order of the rows. Atomic by itself."""
+    """One text over all its rows; what it returned, in the order of the rows. Atomic by itself."""
     text, values, returns = bound
+    if len(values) > FEW and (wide := widened(text)) is not None:
+        return await fetch(connection, wide.text, wide.arrays(values), timeout_s)
     if not returns:
         await connection.executemany(text, values, timeout=timeout_s)
         return []

@@ -28,6 +28,8 @@ _LONGEST_PAUSE_S = 1.0
 # The server notices within 5 + 3 * 3 = 14 s that a host is gone; a process that dies it notices at once.
 # PostgreSQL manual, 19.3.2; on a Unix socket they mean nothing and are ignored.
 _KEEPALIVES = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3"}
+_WITHOUT_DISK = {"synchronous_commit": "off"}
+"""Nothing is kept over this connection: a NOTIFY that waited for the disk would only be heard later."""
 
 _all: "weakref.WeakSet[Standing]" = weakref.WeakSet()
 
@@ -118,10 +120,8 @@ class Standing:
                 connection.terminate()
 
     async def _connect(self, lost: asyncio.Event) -> Any:
-        settings = {**_KEEPALIVES, "application_name": self._name}
-        connection = await asyncpg.connect(
-            self._url, timeout=ANSWER_S, server_settings=settings, statement_cache_size=0
-        )
+        settings = {**_KEEPALIVES, **_WITHOUT_DISK, "application_name": self._name}
+        connection = await asyncpg.connect(self._url, timeout=ANSWER_S, server_settings=settings)
         try:
             connection.add_termination_listener(lambda _: lost.set())
             for restore in self._restores:

@@ -38,6 +38,7 @@ class SqliteSql:
     """
 
     dialect = "sqlite"
+    writers = 1
 
     def __init__(
         self,

@@ -1,95 +1,112 @@
-"""News on one machine: a thread that asks SQLite whether another connection has written.
+"""News on one machine: doorbells for who rings, and a look at the write-ahead log for who does not.
 
-`PRAGMA data_version` reads one number of the shared WAL index, no page and no lock that a writer would wait
-for. It cannot say what was written, nor that it was not this process's own writer: so what is heard is "".
+Whoever commits appends to the log, so its stamp and size tell of what was written without a ring, or by
+somebody whose ring was lost. A look is one system call of a microsecond or two in the loop: a thread that
+asked SQLite (`PRAGMA data_version`) two hundred times a second took the interpreter from the loop each time.
+What was written it cannot say, nor that it was not this process's own writer: so what is heard is "".
 """
 
 import asyncio
-import sqlite3
-import threading
-import time
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from holdfast.stores import sqlite_open
+from holdfast.stores.doorbells import Doorbell
 from holdfast.stores.ringing import Listeners, Ringing
+
+logger = logging.getLogger("holdfast.stores")
 
 POLL_S = 0.005
 IDLE_POLL_S = 0.025
 _RESTLESS = 200
-"""Looks in vain before it takes the longer pause: a second. A wake-up costs ten times what the look does."""
+"""Looks in vain before it takes the longer pause: a second."""
 
 
 class SqliteBell:
     """The Bell port over a database file; None, a database in memory, has no other processes."""
 
     def __init__(self, path: Path | None, poll_s: float = POLL_S, idle_poll_s: float = IDLE_POLL_S) -> None:
-        self._path = path
-        self._poll_s = poll_s
-        self._idle_poll_s = idle_poll_s
         self._listeners = Listeners()
-        self._ringing = Ringing(self._listeners.tell)
-        self._stopping = False
-        self._turn = asyncio.Lock()
-        self._thread: threading.Thread | None = None
+        self._ringing = Ringing(self._send)
+        self._doorbell: Doorbell | None = None
+        self._watch: _Watch | None = None
+        if path is not None:
+            self._doorbell = Doorbell(path.with_name(f"{path.name}-bells"), self._listeners.tell)
+            log = path.with_name(f"{path.name}-wal")
+            self._watch = _Watch(log, lambda: self._listeners.tell(("",)), poll_s, idle_poll_s)
 
     async def listen(self, heard: Callable[[str], None]) -> None:
-        """Whatever is written from now on is heard; raises Misconfigured where the file cannot be read."""
+        """Whatever is written from now on is heard."""
         self._listeners.add(heard)
-        async with self._turn:
-            if self._path is not None and self._thread is None:
-                await self._start(self._path)
+        if self._watch is not None and self._doorbell is not None and not self._watch.is_on:
+            self._watch.start()
+            try:
+                self._doorbell.open()
+            except OSError as error:
+                logger.info("no doorbell in this process (%s): news is heard some milliseconds later", error)
 
     def ring(self, topic: str) -> None:
-        """This process's own listeners; others hear what was written by themselves."""
+        """This process's own listeners, and the doorbells of the others."""
         self._ringing.ring(topic)
 
     async def close(self) -> None:
         self._ringing.stop()
         self._listeners.clear()
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._stopping = True
-            await asyncio.to_thread(thread.join)
+        if self._doorbell is not None:
+            self._doorbell.close()
+        if self._watch is not None:
+            self._watch.stop()
 
-    async def _start(self, path: Path) -> None:
-        connection = await asyncio.to_thread(
-            sqlite_open.connect, path, synchronous="normal", patience_s=5.0, read_only=True
-        )
-        before = _version(connection)
-        self._stopping = False
-        self._thread = threading.Thread(
-            target=self._watch,
-            args=(connection, before, asyncio.get_running_loop()),
-            name="holdfast-bell",
-            daemon=True,
-        )
-        self._thread.start()
+    def _send(self, topics: Sequence[str]) -> None:
+        self._listeners.tell(topics)
+        if self._doorbell is not None:
+            self._doorbell.ring(topics)
 
-    def _watch(
-        self, connection: sqlite3.Connection, before: int | None, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        in_vain = 0
+
+class _Watch:
+    """Looks at a write-ahead log every few milliseconds, less often where nothing is written."""
+
+    def __init__(self, log: Path, told: Callable[[], None], poll_s: float, idle_poll_s: float) -> None:
+        self._log = log
+        self._told = told
+        self._poll_s = poll_s
+        self._idle_poll_s = idle_poll_s
+        self._seen: tuple[int, int, int] | None = None
+        self._in_vain = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_on(self) -> bool:
+        return self._timer is not None
+
+    def start(self) -> None:
+        """In the running loop."""
+        self._seen = self._state()
+        self._wait()
+
+    def stop(self) -> None:
+        """Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self) -> None:
+        pause_s = self._poll_s if self._in_vain < _RESTLESS else self._idle_poll_s
+        self._timer = asyncio.get_running_loop().call_later(pause_s, self._look)
+
+    def _look(self) -> None:
+        now = self._state()
+        if now == self._seen:
+            self._in_vain += 1
+        else:
+            self._seen, self._in_vain = now, 0
+            self._told()
+        self._wait()
+
+    def _state(self) -> tuple[int, int, int] | None:
+        """What changes with a commit; None where there is no log: nobody has the database open."""
         try:
-            while not self._stopping:
-                # An Event's wait would cost half as much again as the sleep; it ends soon enough.
-                time.sleep(self._poll_s if in_vain < _RESTLESS else self._idle_poll_s)
-                now = _version(connection)
-                if now is None or now == before:
-                    in_vain += 1
-                    continue
-                before, in_vain = now, 0
-                try:
-                    loop.call_soon_threadsafe(self._listeners.tell, ("",))
-                except RuntimeError:  # the loop was closed without a close() of ours
-                    return
-        finally:
-            connection.close()
-
-
-def _version(connection: sqlite3.Connection) -> int | None:
-    """None where the file is busy or failing: those who write to it say so themselves."""
-    with suppress(sqlite3.Error):
-        return int(connection.execute("PRAGMA data_version").fetchone()[0])
-    return None
+            found = self._log.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,26 +1,16 @@
 """A network between us and a server that a test can stall or cut."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
-
-async def until(holds: Callable[[], Any]) -> None:
-    """Return as soon as `holds` is true; the suite's own limit ends a wait for ever."""
-    never = asyncio.Event()
-    while not holds():
-        try:
-            async with asyncio.timeout(0.005):
-                await never.wait()
-        except TimeoutError:
-            continue
+from tests.free_ports import free_port
 
 
 class Proxy:
     """Forwards bytes to `port` of 127.0.0.1. Stalled, it takes connections and bytes, and gives none."""
 
     def __init__(self, port: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self.accepted = 0
         self._behind = port
         self._open = asyncio.Event()
@@ -35,7 +25,6 @@ class Proxy:
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def stall(self) -> None:
         """A partition: packets vanish, connections stand."""

@@ -11,7 +11,8 @@ from holdfast.ports.shared import SharedDown, SharedRefused
 from holdfast.stores.redis.client import RedisShared
 from tests.shared_servers import ValkeyServer
 from tests.stores.redis.conftest import PATIENT, Open
-from tests.stores.redis.proxy import Ears, Proxy, until
+from tests.stores.redis.proxy import Ears, Proxy
+from tests.waiting import until
 
 BUDGET = {"budget_ms": 100.0, "heartbeat_s": 0.2}
 
@@ -51,7 +52,7 @@ async def outage(
 ) -> None:
     """Under load: all is well, it goes away, calls fail at once, it comes back by itself."""
     shared.subscribe("c", ears)
-    await until(lambda: ears.told == ["joined"])
+    await until(lambda: ears.told)
     load = Load(shared)
     await load.grows("good")
     begin()
@@ -60,14 +61,16 @@ async def outage(
         await shared.call("PING")
     with pytest.raises(SharedDown):
         await shared.many([("PING",)] * 3)
-    await until(lambda: ears.told == ["joined", "cut off"])
+    await until(lambda: ears.told[-1] == "cut off")
     assert shared.state()["problem"]
     end()
     await until(lambda: shared.is_up)
     await load.grows("good")
     await load.end()
     assert load.down
-    await until(lambda: ears.told == ["joined", "cut off", "joined"])
+    await until(lambda: ears.told[-1] == "joined")
+    turns = ears.told[1:]  # on a machine that is busy enough it was away more than once
+    assert ears.told == ["joined", *["cut off", "joined"] * (len(turns) // 2)]
     while ears.told[-1] == "joined":
         try:
             await shared.call("PUBLISH", "c", "x")
@@ -145,6 +148,7 @@ async def test_a_budget_ends_the_wait_and_not_the_reply_of_others(
             ends.append(name)
 
     await until(lambda: shared.state()["nodes"][0]["connections"] == 2)
+    await until(lambda: shared.state()["waiting"] == 0)  # the lines are as long: each has had its first beat
     slow = asyncio.create_task(wait(("BLPOP", "never", 2), "slow"))
     await asyncio.sleep(0)
     assert await shared.call("SET", "key", "x") == b"OK", "the other connection has the shorter line"

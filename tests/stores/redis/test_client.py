@@ -7,9 +7,11 @@ import pytest
 
 from holdfast.ports.shared import Script, SharedDown, SharedRefused
 from holdfast.stores.redis.client import RedisShared
+from holdfast.stores.redis.config import Config
 from tests.shared_servers import ValkeyServer
 from tests.stores.redis.conftest import PATIENT, Open
-from tests.stores.redis.proxy import Ears, until
+from tests.stores.redis.proxy import Ears
+from tests.waiting import until
 
 TAKE = Script("take", "return redis.call('INCRBY', KEYS[1], ARGV[1])")
 BROKEN = Script("broken", "return redis.call('LPUSH', KEYS[1], 'x')")
@@ -187,7 +189,7 @@ async def test_cancelled_bundles_and_scripts_leave_nothing_out_of_step(shared: R
 
 
 async def test_before_the_start_and_after_the_stop_calls_raise(redis_database: str) -> None:
-    shared = RedisShared(redis_database)
+    shared = RedisShared(redis_database, Config(**PATIENT))
     for _ in range(2):
         assert not shared.is_up
         with pytest.raises(SharedDown, match="not open"):
@@ -219,7 +221,7 @@ async def test_bytes_of_one_turn_are_bounded_too(own_redis: ValkeyServer, open_d
 
 @pytest.mark.parametrize("in_order", [True, False])
 def test_it_starts_again_in_another_loop(own_redis: ValkeyServer, in_order: bool) -> None:
-    shared, ears = RedisShared(own_redis.url), Ears()
+    shared, ears = RedisShared(own_redis.url, Config(**PATIENT)), Ears()
     shared.subscribe("c", ears)
 
     async def life() -> None:

@@ -12,10 +12,11 @@ from holdfast.kernel.errors import Misconfigured
 from holdfast.ports.shared import Script, SharedDown, SharedRefused
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config
-from tests.shared_servers import ValkeyServer, wait_until
+from tests.shared_servers import ValkeyServer
 from tests.stores.redis.conftest import PATIENT, Open
-from tests.stores.redis.proxy import Ears, until
+from tests.stores.redis.proxy import Ears
 from tests.stores.redis.tls import TlsFront
+from tests.waiting import until, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from holdfast.ports.shared import Script, SharedDown, SharedRefused
 from holdfast.stores.redis.client import RedisShared
 from tests.shared_servers import ValkeyCluster, ValkeySentinel, ValkeyServer
 from tests.stores.redis.conftest import PATIENT, Open
-from tests.stores.redis.proxy import Ears, until
+from tests.stores.redis.proxy import Ears
+from tests.waiting import until
 
 QUICK = {"budget_ms": 100.0, "heartbeat_s": 0.2, "connect_timeout_s": 0.5}
 ADD = Script("add", "return redis.call('INCRBY', KEYS[1], ARGV[1])")

@@ -40,6 +40,8 @@ def test_the_error_is_within_half_the_shortest_of_the_last_round_trips(
         clock.advance(1.0)
     shortest_s = min(sum(trip) for trip in trips[-8:])
     assert error_s(clock, server) <= shortest_s / 2 + 1e-5
+    true_us = (clock.wall() + AHEAD_S) * 1e6
+    assert server.now_us(-1) - 10 <= true_us <= server.now_us(1) + 10
 
 
 def test_steps_of_our_wall_clock_do_not_show() -> None:

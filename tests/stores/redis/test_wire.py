@@ -12,7 +12,7 @@ from holdfast.ports.shared import SharedDown, SharedRefused
 from holdfast.stores.redis.config import Limits
 from holdfast.stores.redis.replies import down, fail
 from holdfast.stores.redis.wire import Wire
-from tests.stores.redis.proxy import until
+from tests.waiting import until
 
 STEPS = st.lists(
     st.one_of(

@@ -48,7 +48,7 @@ class RedisShared:
         self._target = read_url(url)
         self._dial = Dial(self._target, self._config, self._clock)
         self._server_clock = ServerClock(self._clock)
-        self.clock_us: Callable[[], int] = self._server_clock.now_us
+        self.clock_us: Callable[..., int] = self._server_clock.now_us
         self._subscriptions = Subscriptions(self._dial, self._rng)
         self._topology: Topology | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

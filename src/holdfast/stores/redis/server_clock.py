@@ -30,11 +30,14 @@ class ServerClock:
         """The round trip of the look that counts; None before the first."""
         return None if self._ahead_s is None else self._best_s * 1000
 
-    def now_us(self) -> int:
-        """Microseconds since the epoch; by our wall clock before the first look."""
+    def now_us(self, lean: int = 0) -> int:
+        """Microseconds since the epoch; by our wall clock before the first look.
+
+        The true time is at most half a round trip away: `lean` -1 is the earliest it can be, 1 the latest.
+        """
         if self._ahead_s is None:
             return int(self._wall() * 1e6)
-        return int((self.monotonic() + self._ahead_s) * 1e6)
+        return int((self.monotonic() + self._ahead_s + lean * self._best_s / 2) * 1e6)
 
     def heard(self, server_us: int, asked_at: float) -> None:
         """Take in what TIME said; `asked_at` is our monotonic time before it was sent."""
