@@ -14,18 +14,21 @@ from holdfast.kernel.clock import Clock, ManualClock
 from holdfast.kernel.event import Record
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.route import Route
+from holdfast.ports.services import NoEventLog
 from holdfast.rooms.telemetry.engine.registry import Registry
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class Kept:
+class Kept(NoEventLog):
     """An event log that keeps its records in a list."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.records: list[Record] = []
 
     def append(self, record: Record) -> None:
+        super().append(record)
         self.records.append(record)
 
 

@@ -8,7 +8,7 @@ import pytest
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.errors import NotFound
 from holdfast.kernel.route import Answer, Route
-from tests.edge.door import Door
+from tests.edge.door import Door, Response
 
 
 class Work:
@@ -52,6 +52,22 @@ class Work:
             raise AssertionError("not one of ours")
 
         return Door(nothing, routes=routes)
+
+
+async def test_an_answer_that_is_there_at_once_is_given_without_listening(monkeypatch):
+    asked = []
+
+    async def receive(response):
+        asked.append(response)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Response, "receive", receive)
+    work = Work()
+    work.may_end.set()  # a wait that is over already does not give way
+    door = work.door()
+    assert (await door.get("/heeds")).body == b"done"
+    await asyncio.sleep(0)
+    assert asked == []
 
 
 @pytest.mark.parametrize("path", ["/heeds", "/stream", "/heeding-stream"])

@@ -9,7 +9,6 @@ import pytest
 
 from holdfast.edge.identity import Config as IdentityConfig
 from holdfast.edge.identity import Identities
-from holdfast.edge.onewrite import WIRE
 from holdfast.edge.settings import Config
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.context import Ctx, current_ctx, current_event, note, span
@@ -362,14 +361,69 @@ async def test_admission_stands_before_the_app_and_gets_back_what_it_let_in(kind
     assert len(door.log.records) == 2
 
 
-async def test_assignment_comes_after_admission_and_writes_the_variant() -> None:
-    class Half:
-        def assign(self, scope: Any, event: Event) -> None:
-            event.variant = "treatment"
+class Half:
+    """An Assignment that gives everybody the same, and remembers whom it was asked for."""
 
-    door = Door(answers(), assignment=Half())
-    await door.get()
-    assert only(door).variant == "treatment"
+    assigns = True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, object]] = []
+
+    def binds(self) -> bool:
+        return True
+
+    def assign(self, scope: Any, ctx: Ctx) -> None:
+        self.asked.append((scope["path"], ctx.event.user_id, ctx.admitted))
+        ctx.variants = {"rank": "treatment"}
+        ctx.event.variant = "rank=treatment"
+        ctx.headers = [*(ctx.headers or ()), (b"x-variant", b"rank=treatment")]
+
+
+@pytest.mark.parametrize("kind", [OneDoor, SlowDoor])
+async def test_assignment_comes_after_identity_and_admission_and_before_the_app(kind: type[OneDoor]) -> None:
+    half, seen = Half(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        ctx = current_ctx()
+        assert ctx is not None
+        seen.append(ctx.variants)
+        await answers()(scope, receive, send)
+
+    identities = Identities(IdentityConfig(), wall=lambda: 0.0, development=True)
+    door = Door(app, assignment=half, admission=kind(), identities=identities)
+    response = await door.get("/farms", headers=[("X-User-ID", "지민")])
+    assert half.asked == [("/farms", "지민", half.asked[0][2])]
+    assert half.asked[0][2] is not None
+    assert seen == [{"rank": "treatment"}]
+    assert (response.headers["x-variant"], response.headers["x-places"]) == ("rank=treatment", "1")
+    assert only(door).variant == "rank=treatment"
+
+
+async def test_who_is_refused_is_assigned_nothing() -> None:
+    half = Half()
+    identities = Identities(IdentityConfig(), wall=lambda: 0.0, development=True)
+    door = Door(answers(), assignment=half, admission=OneDoor(), identities=identities)
+    await door.get("/in")
+    full = await door.get("/full")
+    unknown = await door.get(headers=[("X-User-ID", "a"), ("X-User-ID", "b")])
+    assert (full.status, unknown.status) == (503, 401)
+    assert [path for path, _, _ in half.asked] == ["/in"]
+    assert "x-variant" not in full.headers
+    assert [record.variant for record in door.log.records if isinstance(record, Event)] == [
+        "rank=treatment",
+        "",
+        "",
+    ]
+
+
+async def test_a_caller_without_credentials_is_assigned_where_nobody_else_is_asked() -> None:
+    half = Half()
+    door = Door(answers(), assignment=half)
+    response = await door.get("/open")
+    assert (response.headers["x-variant"], len(half.asked)) == ("rank=treatment", 1)
+    half.assigns = False
+    assert "x-variant" not in (await door.get("/open")).headers
+    assert len(half.asked) == 1
 
 
 async def test_identity_is_on_the_record_and_a_bad_one_is_refused() -> None:
@@ -417,7 +471,7 @@ async def test_a_websocket_passes_and_is_recorded_as_a_stream() -> None:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    door = Door(app)
+    door = Door(app, assignment=Half())
     await door.edge.websocket(
         {"type": "websocket", "path": "/ws", "headers": [], "client": None}, receive, send
     )
@@ -427,6 +481,7 @@ async def test_a_websocket_passes_and_is_recorded_as_a_stream() -> None:
         "client_disconnect",
         "WEBSOCKET",
     )
+    assert only(door).variant == "rank=treatment"
 
 
 @pytest.mark.parametrize(
@@ -441,7 +496,8 @@ async def test_a_refused_handshake_is_closed_or_answered_with_the_problem(
 ) -> None:
     gate = OneDoor()
     gate.let_in = 1  # the only place is taken
-    door = Door(answers(), admission=gate)
+    half = Half()
+    door = Door(answers(), admission=gate, assignment=half)
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -454,6 +510,7 @@ async def test_a_refused_handshake_is_closed_or_answered_with_the_problem(
     await door.edge.websocket(scope, receive, send)
     event = only(door)
     assert event.ended == "refused"
+    assert (event.variant, half.asked) == ("", [])
     if told == 503:
         assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 503)
         assert json.loads(sent[1]["body"])["type"] == "urn:holdfast:problem:unavailable"
@@ -486,28 +543,3 @@ async def test_the_deadline_is_ours_or_the_callers_whichever_is_sooner(
     door = Door(app, config=Config(timeout_s=ours_s))
     await door.get(headers=[] if asked is None else [("X-Request-Timeout-Ms", asked)])
     assert seen == [remaining_s]
-
-
-class Wire:
-    """The transport that `holdfast serve` leaves in the scope, as far as a response sees it."""
-
-    ours = b""
-
-
-async def test_our_own_headers_go_past_the_server_where_it_lets_them() -> None:
-    gate, wire = OneDoor(), Wire()
-    door = Door(answers(), admission=gate)
-    plain = await door.get("/", scope={WIRE: wire})
-    event = only(door)
-    lines = [f"x-request-id: {event.trace_id}", f"x-trace-id: {event.trace_id}", "x-places: 1", ""]
-    assert wire.ours.decode() == "\r\n".join(lines)
-    assert "x-request-id" not in plain.headers
-
-
-async def test_a_start_that_is_held_back_carries_its_headers_itself() -> None:
-    wire = Wire()
-    door = Door(answers(b"x" * 5000))
-    packed = await door.get("/", headers=[("Accept-Encoding", "gzip")], scope={WIRE: wire})
-    assert packed.headers["content-encoding"] == "gzip"
-    assert packed.headers["x-request-id"] == only(door).trace_id
-    assert wire.ours == b""

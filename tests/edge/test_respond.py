@@ -253,3 +253,11 @@ def test_dots_in_a_path_are_dots() -> None:
 def test_a_body_that_is_nested_too_deeply_is_malformed():
     with pytest.raises(Malformed, match="nested"):
         decode_body(dict, b'{"a": ' + b"[" * 100_000)
+
+
+def test_no_body_is_one_that_says_nothing_where_nothing_need_be_said():
+    assert decode_body(Query, b"") == Query()
+    with pytest.raises(Malformed):
+        decode_body(Body, b"")
+    with pytest.raises(Malformed):
+        decode_body(dict[str, int], b"")

@@ -8,7 +8,7 @@ answers that carry a validator, or whose handler said how they may be kept.
 import hashlib
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -40,7 +40,8 @@ class Keep(Struct, frozen=True):
 
     headers: tuple[tuple[bytes, bytes], ...] = ()
     private: tuple[tuple[bytes, bytes], ...] = ()
-    """The same for an answer that sets a cookie: no shared cache may give that to others."""
+    """The same for an answer that sets a cookie or depends on a variant: no shared cache may give that
+    to others."""
     tagged: bool = True
     """Whether an answer without an ETag gets one, made of its whole body."""
 
@@ -63,17 +64,33 @@ class Silence:
 SILENCE = Silence()
 
 
-def say_how_to_keep(keep: Keep, message: MutableMapping[str, Any]) -> None:
-    """Add what `keep` says to the start. What the app says itself stands: it knows this very answer."""
+def say_how_to_keep(keep: Keep, message: MutableMapping[str, Any], *, varies: bool = False) -> None:
+    """Add what `keep` says to the start. What the app says itself stands: it knows this very answer.
+
+    `varies`: the answer depends on the caller's variant, which may be another a moment later.
+    """
     if message["status"] not in _KEPT_STATUSES:
         return
     headers: Headers = message["headers"]
     named = {name for name, _ in headers}
     silenced = _LIFETIMES if b"cache-control" in named else frozenset()
-    for pair in keep.private if b"set-cookie" in named else keep.headers:
+    said = keep.private if varies or b"set-cookie" in named else keep.headers
+    for pair in of_a_variant(said) if varies else said:
         name = pair[0]
         if name == b"vary" or (name not in named and name not in silenced):
             headers.append(pair)
+
+
+def of_a_variant(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """The same for an answer of one arm: asked for anew each time, so that a rollback reaches browsers too.
+
+    A version of the handler's own is left out, since both arms may have it for different bodies.
+    """
+    for name, value in headers:
+        if name == b"cache-control" and b"no-store" not in value:
+            yield name, b"private, no-cache"
+        elif name != b"etag":
+            yield name, value
 
 
 def wants_tag(keep: Keep, scope: Scope, message: MutableMapping[str, Any]) -> bool:

@@ -2,16 +2,18 @@
 
 uvicorn writes the head and the body of a response separately, and uvloop sends each at once: two
 system calls and two packets for the smallest answer. The transport here gathers them until the turn
-ends. It is plain asyncio (Protocol and Transport), handed to uvicorn through its own `http` option.
+ends. It is plain asyncio (Protocol and Transport). `holdfast serve` hands it to uvicorn through its own
+`http` option; under a uvicorn that somebody else has started, the layer puts it into a connection at the
+connection's first response.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-WIRE = "holdfast.wire"
-"""Where in the ASGI scope `holdfast serve` leaves the connection's transport."""
 HIGH_WATER_BYTES = 64 * 1024
 """More than this is passed on at once, so that the server's flow control sees it."""
+_UVICORN = ("uvicorn.protocols.http.h11_impl", "uvicorn.protocols.http.httptools_impl")
 
 
 class GatheringTransport(asyncio.Transport):
@@ -100,3 +102,27 @@ class GatheringTransport(asyncio.Transport):
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._inner.get_write_buffer_limits()
+
+
+def wire_of(send: Callable[..., Any]) -> GatheringTransport | None:
+    """The gathering transport under an ASGI `send`; None where it is not uvicorn's own.
+
+    uvicorn's is a method of its object for this request, which holds the connection's transport. That is no
+    interface of uvicorn's: whatever looks different from what we know is left as it is.
+    """
+    cycle = getattr(send, "__self__", None)
+    if type(cycle).__module__ not in _UVICORN:
+        return None
+    transport = getattr(cycle, "transport", None)
+    return transport if type(transport) is GatheringTransport else _put_in_place(cycle, transport)
+
+
+def _put_in_place(cycle: Any, transport: Any) -> GatheringTransport | None:
+    """Gather from now on what this connection writes, for this request and those that follow."""
+    protocol: Any = getattr(getattr(cycle, "on_response", None), "__self__", None)
+    is_its_own = transport is not None and getattr(protocol, "transport", None) is transport
+    if not is_its_own:
+        return None
+    gathering = GatheringTransport(transport, asyncio.get_running_loop())
+    protocol.transport = cycle.transport = gathering
+    return gathering

@@ -23,7 +23,7 @@ from holdfast.edge.conditional import (
     wants_tag,
 )
 from holdfast.edge.heed import LEFT
-from holdfast.edge.onewrite import WIRE
+from holdfast.edge.onewrite import wire_of
 from holdfast.kernel.context import Ctx, Fields, lines_of
 from holdfast.ports.services import Scope
 
@@ -138,7 +138,7 @@ class Passage(Ctx, kw_only=True, eq=False):
             headers = self._look_closer(message, kind, validated)
         trace = event.trace_id.encode()
         asked = trace if event.request_id is event.trace_id else event.request_id.encode()
-        wire = self.scope.get(WIRE)
+        wire = wire_of(self.server_send)
         if wire is not None and self.held is None and self.keep is None:
             fields = self.headers
             if fields is None:
@@ -172,11 +172,16 @@ class Passage(Ctx, kw_only=True, eq=False):
     def _say_how_to_keep(self, message: Any, keep: Keep) -> None:
         """The handler's word to caches; its own ETag is compared now, one of the body when that is here."""
         named = any(name == b"etag" for name, _ in message["headers"])
-        say_how_to_keep(keep, message)
+        say_how_to_keep(keep, message, varies=self._depends_on_a_variant())
         if not named and message["status"] == 200 and has_it(self.scope, message["headers"]):
             self._not_modified(message)
         elif self.has_length and not isinstance(self.plan, Silence) and wants_tag(keep, self.scope, message):
             self.plan, self.held = Tagging(self.plan if isinstance(self.plan, Plan) else None), message
+
+    def _depends_on_a_variant(self) -> bool:
+        """Whether the door assigned one, or one was used on the way: a CDN would give it to everybody."""
+        facts = self.event.facts
+        return bool(self.variants) or (facts is not None and "exposed" in facts)
 
     def _not_modified(self, message: Any) -> None:
         """Answer 304 in the place of a 200; the start waits for the body that it replaces."""

@@ -92,7 +92,7 @@ class Edge:
         self._trusted = identities.trusted if identities is not None else Networks()
         # Whom a caller without credentials meets: everybody, admission alone, or nobody.
         self._ask_stranger: Ask | None = self._ask
-        if not assignment and not (identities is not None and identities.required):
+        if not (identities is not None and identities.required):
             self._ask_stranger = admission.admit if admission is not None else None
         self.in_flight = 0
         self.awake = False
@@ -117,8 +117,8 @@ class Edge:
                     if refusal is not None:
                         await self._answer(passage, refusal)
                         return
-                if self.assignment is not None:
-                    self.assignment.assign(scope, passage.event)
+            if self.assignment is not None and self.assignment.assigns:
+                self.assignment.assign(scope, passage)
             if (path := scope["path"]) in self.exact or path.startswith(self.prefixes):
                 await self._app_or_ours(passage)
             else:
@@ -361,6 +361,8 @@ class Edge:
         if refusal is not None:
             await self._deny(passage, refusal)
             return
+        if self.assignment is not None and self.assignment.assigns:
+            self.assignment.assign(passage.scope, passage)
         event.status = 101
         event.route = route_of(passage.scope, 0)
         self.streams.begin(passage, event.route)

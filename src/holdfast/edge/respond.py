@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -109,8 +109,22 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
+@cache
+def _needs_nothing(kind: Any) -> bool:
+    return (
+        isinstance(kind, type)
+        and issubclass(kind, msgspec.Struct)
+        and not any(each.required for each in msgspec.structs.fields(kind))
+    )
+
+
 def decode_body(kind: Any, raw: bytes) -> Any:
-    """The body as `kind`: Malformed (400) when it is not JSON, BadInput (422) when it does not fit."""
+    """The body as `kind`: Malformed (400) when it is not JSON, BadInput (422) when it does not fit.
+
+    No body at all is one that says nothing, where nothing need be said.
+    """
+    if not raw and _needs_nothing(kind):
+        return kind()
     try:
         return _decoder(kind).decode(raw)
     except msgspec.ValidationError as error:
