@@ -113,3 +113,41 @@ def test_lists_pass_through_the_environment_as_json(tags: list[str]) -> None:
 
 def test_reserved_names_are_left_alone() -> None:
     load_settings(SECTIONS, env={"HOLDFAST_DATA": "/data", "HOLDFAST_CONFIG": "x.toml"})
+
+
+class Inner(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table within a section."""
+
+    diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
+class Outer(Struct, frozen=True):
+    """A section of tables."""
+
+    variants: Annotated[dict[str, Inner], Meta(description="arms by name")] = {}
+    listed: tuple[Inner, ...] = ()
+    whole: Inner | None = None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"variants": {"treatment": {"diversty": 0.1}}},
+        {"listed": [{"diversty": 0.1}]},
+        {"whole": {"diversty": 1}},
+    ],
+)
+def test_a_name_within_a_table_that_nobody_knows_is_told_with_its_nearest(given) -> None:
+    with pytest.raises(Misconfigured, match="diversty") as found:
+        load_settings({ROOT: Root, "recommend": Outer}, env={}, overrides={"recommend": given})
+    assert found.value.hint == "did you mean 'diversity'?"
+
+
+def test_a_name_like_none_other_is_told_with_what_the_setting_is_for() -> None:
+    with pytest.raises(Misconfigured) as found:
+        load_settings(
+            {ROOT: Root, "recommend": Outer},
+            env={},
+            overrides={"recommend": {"variants": {"treatment": {"xyz": 1}}}},
+        )
+    assert found.value.hint == "arms by name"

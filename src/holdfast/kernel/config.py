@@ -6,6 +6,7 @@ the start with a Misconfigured that names the key, the value's source and the ne
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -229,7 +230,8 @@ def _decode(
             where = info.name if section == ROOT else f"{section}.{info.name}"
             shown = "***" if Secret in (info.type, *get_args(info.type)) else repr(value)
             raise Misconfigured(
-                f"{where} = {shown} in {source}: {error}", hint=_meaning(info) or "mend it"
+                f"{where} = {shown} in {source}: {error}",
+                hint=_near(info, error) or _meaning(info) or "mend it",
             ) from None
     try:
         return kind(**decoded)
@@ -237,6 +239,28 @@ def _decode(
         raise Misconfigured(f"[{section}]: {error}", hint="give the missing setting") from None
     except ValueError as error:
         raise Misconfigured(f"[{section}]: {error}", hint="mend the setting it names") from None
+
+
+_UNKNOWN_FIELD = re.compile(r"contains unknown field `(.+?)`")
+
+
+def _near(info: msgspec.structs.FieldInfo, error: msgspec.ValidationError) -> str:
+    """For a name within a table that nobody knows: the one that was likely meant."""
+    found = _UNKNOWN_FIELD.search(str(error))
+    near = found and difflib.get_close_matches(
+        found[1], _fields_of(msgspec.inspect.type_info(info.type)), n=1
+    )
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _fields_of(found: msgspec.inspect.Type) -> set[str]:
+    """The names that tables of this type, and of the types in it, may hold."""
+    if isinstance(found, msgspec.inspect.StructType):
+        names = {field.encode_name for field in found.fields}
+        return names.union(*(_fields_of(field.type) for field in found.fields))
+    inner = [getattr(found, name, None) for name in ("type", "item_type", "value_type")]
+    inner += [*getattr(found, "types", ()), *(getattr(found, "item_types", None) or ())]
+    return set().union(*(_fields_of(one) for one in inner if isinstance(one, msgspec.inspect.Type)))
 
 
 def _meaning(info: msgspec.structs.FieldInfo) -> str:

@@ -1,7 +1,7 @@
 """The context of the request being served: its Event, clock and spans, and whether anyone still listens."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -68,6 +68,8 @@ class Ctx(msgspec.Struct, eq=False):
     """Response headers that rooms add: the limits' state, what the cache says, the variant.
 
     Added to by replacing it, never in place: other answers may share it (`Fields`)."""
+    variants: Mapping[str, str] | None = None
+    """What this request depends on: flag -> variant, from the door or asked for on the way; None: nothing."""
     admitted: Any = None
     """What admission wants back when the request ends; None when it holds nothing for it."""
     _gone: asyncio.Event | None = None

@@ -1,13 +1,15 @@
 """What rooms offer each other and the edge, with a null object for each room that is not there."""
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from holdfast.kernel.context import Ctx
 from holdfast.kernel.errors import Problem
-from holdfast.kernel.event import Event, Record
+from holdfast.kernel.event import Record
 
 Scope = MutableMapping[str, Any]
+Tap = Callable[[Record], None]
 
 
 class EventLog(Protocol):
@@ -15,6 +17,15 @@ class EventLog(Protocol):
 
     def append(self, record: Record) -> None:
         """Take the record now; never blocks, never raises. From any thread."""
+        ...
+
+    def tap(self, saw: Tap) -> Callable[[], None]:
+        """Show `saw` every record from now on, in the thread that appends it; call to stop.
+
+        A request on which nobody wrote facts may be left out.
+
+        It must be cheap, must not raise, and must not change the record.
+        """
         ...
 
 
@@ -71,18 +82,36 @@ class Admission(Protocol):
 
 
 class Assignment(Protocol):
-    """Which variant a request gets. Implemented by the experiments room; asked after admission."""
+    """Which variants a request gets. Implemented by the experiments room; asked after admission."""
 
-    def assign(self, scope: Scope, event: Event) -> None:
-        """Write the variant on the event."""
+    assigns: bool
+    """Whether anything is bound to a path now; else nobody need be asked."""
+
+    def assign(self, scope: Scope, ctx: Ctx) -> None:
+        """Write them on `ctx.variants`, `ctx.event` and `ctx.headers`; never raises."""
+        ...
+
+    def binds(self) -> bool:
+        """Whether any request may be given a variant now, at the door or on its way."""
         ...
 
 
 class NoEventLog:
-    """An EventLog that keeps nothing."""
+    """An EventLog that keeps nothing; who taps it sees the records all the same."""
+
+    def __init__(self) -> None:
+        self._taps: tuple[Tap, ...] = ()
 
     def append(self, record: Record) -> None:
-        pass
+        for saw in self._taps:
+            saw(record)
+
+    def tap(self, saw: Tap) -> Callable[[], None]:
+        self._taps = (*self._taps, saw)
+        return partial(self._untap, saw)
+
+    def _untap(self, saw: Tap) -> None:
+        self._taps = tuple(each for each in self._taps if each != saw)
 
 
 class NoSeries:

@@ -73,10 +73,11 @@ class Shared(Protocol):
         """Hear what anyone publishes on `channel`, over lost connections and fail-overs; call to stop."""
         ...
 
-    def clock_us(self) -> int:
+    def clock_us(self, lean: int = 0) -> int:
         """Microseconds since the epoch by one server's clock, so that all nodes agree to about a millisecond.
 
         Read with every heartbeat and carried on by our monotonic clock: steps of our wall clock never show.
+        What is known of it is an interval: `lean` -1 gives its beginning, 1 its end, 0 what is likeliest.
         """
         ...
 

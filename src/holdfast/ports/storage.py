@@ -61,6 +61,11 @@ Step = tuple["ClauseElement", Sequence[Parameters]]
 class Together(Protocol):
     """Several statements at the price of one; both drivers of Sql have it."""
 
+    @property
+    def writers(self) -> int:
+        """Transactions that it writes at the same time; further ones wait for these."""
+        ...
+
     async def together(self, steps: Sequence[Step]) -> list[list[Row]]:
         """All steps in one transaction and one trip; of each what its RETURNING gave, over all its rows."""
         ...
