@@ -16,6 +16,8 @@ from holdfast.serve import load_app, wrap
 from holdfast.work import AppLife
 
 APP_ENV = "HOLDFAST_APP"
+THREADS = 16
+"""Jobs at once in a pool of threads unless something else is said: they mostly wait for models and stores."""
 
 
 def __getattr__(name: str) -> Any:
@@ -57,13 +59,16 @@ def make_app(target: str = "") -> Any:
 def command(
     queues: Sequence[str] = (), *, concurrency: int = 0, pool: str = "prefork", name: str = ""
 ) -> list[str]:
-    """The command line of one of Celery's workers, events on, so that Flower sees it."""
+    """The command line of one of Celery's workers, events on, so that Flower sees it.
+
+    No concurrency means THREADS in a pool of threads; elsewhere Celery decides, by the number of processors.
+    """
     line = [sys.executable, "-m", "celery", "-A", "holdfast.celery", "worker", "-E", "-P", pool]
     line += ["-l", "warning", "-n", f"{name or 'holdfast-' + str(os.getpid())}@%h", "--without-mingle"]
     if queues:
         line += ["-Q", ",".join(queues)]
-    if concurrency:
-        line += ["-c", str(concurrency)]
+    if slots := concurrency or (THREADS if pool == "threads" else 0):
+        line += ["-c", str(slots)]
     return line
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from holdfast.app import Holdfast
 from holdfast.compose import PROCESS_ENV, room_is_here
 from holdfast.kernel.errors import Misconfigured, Problem
-from holdfast.serve import load_app, loop_factory
+from holdfast.serve import collect_less, load_app, loop_factory
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
@@ -40,6 +40,7 @@ async def _one(app: Any, hold: Holdfast) -> int:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    collect_less()
     life = AppLife(app)
     try:
         await life.start()

@@ -1,6 +1,5 @@
 """A server in this process, a broker, and Celery's workers in processes of their own."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -17,19 +16,6 @@ from tests.brokers import RabbitServer, die_with_parent, given_url
 from tests.servers import running
 
 START_S = 60.0
-
-
-async def until(holds, patience_s=120.0):
-    """What `holds()` gives, or what it gives to await, as soon as it is true."""
-    never = asyncio.Event()
-    async with asyncio.timeout(patience_s):
-        while True:
-            found = holds()
-            found = await found if asyncio.iscoroutine(found) else found
-            if found:
-                return found
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(never.wait(), 0.02)
 
 
 class World:

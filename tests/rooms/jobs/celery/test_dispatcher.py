@@ -17,8 +17,8 @@ from holdfast.rooms.jobs.store.store import Store
 from holdfast.rooms.jobs.store.telling import Telling
 from holdfast.rooms.jobs.store.upkeep import Upkeep
 from holdfast.stores.sqlite_presence import SqlitePresence
-from tests.rooms.jobs.celery.conftest import until
 from tests.rooms.jobs.store.test_store import new
+from tests.waiting import until
 
 QUEUES = {"bulk": Queue(), "ai": Queue(rate="5/60s")}
 

@@ -12,9 +12,10 @@ from kombu import Connection
 from holdfast.rooms.jobs.celery.app import make_app
 from holdfast.rooms.jobs.celery.broker import Broker
 from holdfast.rooms.jobs.rules.publishing import Told
-from tests.brokers import brokers
-from tests.rooms.jobs.celery.conftest import until
-from tests.servers import _free_port
+from tests.brokers import RabbitServer, brokers, machine_binary
+from tests.free_ports import free_port
+from tests.servers import running
+from tests.waiting import until
 
 
 async def enqueue(world, name, count, **more):
@@ -101,8 +102,24 @@ async def test_rabbitmq_carries_them_too(rabbitmq_url, world_of, kind):
     assert world.noted() == dict.fromkeys(ids, 1)
 
 
+@pytest.mark.parametrize("kind", ["rabbitmq"] if machine_binary() else [])
+async def test_threads_that_work_while_rabbitmq_restarts_go_on(world_of, kind):
+    with running(RabbitServer()) as server:
+        world = await world_of(server.url)
+        world.worker("threads", 4)
+        ids = await enqueue(world, "wait", 3)
+        await until(lambda: len(world.lines("waiting")) == 3)
+        server.kill()
+        server.start()
+        ids += await enqueue(world, "note", 40)
+        await until(world.noted)
+        world.go()
+        ids += await enqueue(world, "note", 40)
+        await until(lambda: world.all_are("succeeded", ids))
+
+
 async def test_flower_shows_them(own_redis, world_of):
-    world, port = await world_of(own_redis.url), _free_port()
+    world, port = await world_of(own_redis.url), free_port()
     world.worker("threads", 2)
     flower = world.run(
         [
@@ -126,15 +143,24 @@ async def test_flower_shows_them(own_redis, world_of):
             assert flower.poll() is None, world.log()
             return None
 
-    await until(lambda: tasks() is not None)
+    probes = []
+
+    async def listens():
+        """It answers before it hears of anything."""
+        probes.extend(await enqueue(world, "note", 1))
+        found = tasks() or {}
+        return any(found.get(job_id, {}).get("name") for job_id in probes)
+
+    await until(listens)
     ids = {"SUCCESS": await enqueue(world, "note", 1), "FAILURE": await enqueue(world, "fail", 1)}
 
     def seen():
         found = tasks() or {}
-        return {state: found.get(job_id, {}).get("state") for state, (job_id,) in ids.items()}
+        asked = [found.get(job_id, {}) for (job_id,) in ids.values()]
+        return [(each.get("name"), each.get("state")) for each in asked]
 
-    await until(lambda: seen() == {"SUCCESS": "SUCCESS", "FAILURE": "FAILURE"})
+    # A worker sends its events in parts: the name may come after the state.
+    await until(lambda: seen() == [("note", "SUCCESS"), ("fail", "FAILURE")])
     shown = tasks()
-    assert shown[ids["SUCCESS"][0]]["name"] == "note"
     assert ids["SUCCESS"][0] in shown[ids["SUCCESS"][0]]["args"]
     assert "validation" in shown[ids["FAILURE"][0]]["exception"]

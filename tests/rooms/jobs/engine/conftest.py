@@ -137,12 +137,6 @@ async def make_on_both(url, tmp_path, clock):
         yield one
 
 
-async def until(condition):
-    """Let everything else run until it holds; the suite's time limit is what ends a wait in vain."""
-    while not condition():
-        await turn()
-
-
 async def turn():
     """Let threads and other processes have the processor for a moment."""
     await asyncio.to_thread(lambda: None)

@@ -10,7 +10,7 @@ from holdfast.ports.jobs import Enqueue, JobSpec
 from holdfast.rooms.jobs.rules import liveness
 from holdfast.rooms.jobs.store.rows import Worker
 from holdfast.rooms.jobs.store.tables import jobs
-from tests.rooms.jobs.engine.conftest import until
+from tests.waiting import until
 
 NUMBERS = sa.select(sa.literal(1).label("n")).cte("numbers", recursive=True)
 NUMBERS = NUMBERS.union_all(sa.select(NUMBERS.c.n + 1).where(NUMBERS.c.n < sa.bindparam("most")))

@@ -19,7 +19,7 @@ from holdfast.rooms.jobs.rules.problems import (
     UnknownQueue,
 )
 from holdfast.rooms.jobs.store.reading import Filters
-from tests.rooms.jobs.engine.conftest import until
+from tests.waiting import until
 
 
 def declare(world):

@@ -10,7 +10,7 @@ from holdfast.kernel.errors import Misconfigured
 from holdfast.kernel.event import Event, JobRun, Span
 from holdfast.ports.jobs import Enqueue, JobCancelled, JobFailed, JobSpec, Retry
 from tests.rooms.jobs.engine import isolated_work
-from tests.rooms.jobs.engine.conftest import until
+from tests.waiting import until
 
 
 async def test_async_plain_and_isolated_functions_run(make_on_both):

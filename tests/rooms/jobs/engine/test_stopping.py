@@ -5,7 +5,7 @@ import threading
 
 from holdfast.kernel.clock import SystemClock
 from holdfast.ports.jobs import JobCancelled, JobSpec
-from tests.rooms.jobs.engine.conftest import until
+from tests.waiting import until
 
 
 async def test_what_a_turn_claims_while_the_stop_begins_is_given_back_uncharged(make):

@@ -19,8 +19,9 @@ from holdfast.rooms.jobs.rules.outcomes import (
 )
 
 NOW_MS = 1_000_000
-FIRST = Facts(left=4, declared=5)
-LAST = Facts(left=0, declared=5)
+DUE_MS = NOW_MS - 60_000
+FIRST = Facts(left=4, declared=5, run_at_ms=DUE_MS)
+LAST = Facts(left=0, declared=5, run_at_ms=DUE_MS)
 BROKEN = Failed(Failure("network", "cut"))
 EVERY_END = [Succeeded(), BROKEN, Failed(Failure("validation")), Stopped(), GivenBack(), Lost()]
 
@@ -40,10 +41,10 @@ CASES = [
     (Failed(Failure("validation", "no")), FIRST, "failed", "failed", None),
     (Failed(Failure("nobody knows")), FIRST, "retrying", "retrying", NOW_MS + 1_000),
     (Stopped(), FIRST, "cancelled", "cancelled", None),
-    (GivenBack(), LAST, "available", "returned", NOW_MS),
+    (GivenBack(), LAST, "available", "returned", DUE_MS),
     (GivenBack(), Facts(left=4, declared=5, cancel_requested=True), "cancelled", "cancelled", None),
-    (Lost(), Facts(left=4, declared=5, crashes=1), "available", "lost", NOW_MS),
-    (Lost(), Facts(left=3, declared=5, crashes=2), "available", "lost", NOW_MS),
+    (Lost(), Facts(left=4, declared=5, crashes=1, run_at_ms=DUE_MS), "available", "lost", DUE_MS),
+    (Lost(), Facts(left=3, declared=5, crashes=2, run_at_ms=DUE_MS), "available", "lost", DUE_MS),
     (Lost(), Facts(left=2, declared=5, crashes=3), "failed", "failed", None),
     (Lost(), Facts(left=0, declared=1, crashes=1), "failed", "failed", None),
     (Lost(), Facts(left=4, declared=5, crashes=1, deadline_ms=NOW_MS - 1), "failed", "failed", None),

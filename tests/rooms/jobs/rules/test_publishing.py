@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rooms.jobs.rules.publishing import LONGEST_MS, SETTLE_MS, Told, again_ms, room, to_repeat
+from holdfast.rooms.jobs.rules.publishing import (
+    AHEAD_S,
+    LEAST,
+    LONGEST_MS,
+    SETTLE_MS,
+    WINDOW,
+    Told,
+    again_ms,
+    resized,
+    room,
+    to_repeat,
+)
 
 NOW = 1_750_000_000_000
 
@@ -44,8 +55,36 @@ def test_what_is_told_again(why, jobs, depth, again):
 
 
 @pytest.mark.parametrize(("outstanding", "fits"), [(0, 1_000), (1, 999), (1_000, 0), (250_000, 0)])
-def test_the_window(outstanding, fits):
-    assert room(outstanding) == fits
+def test_the_room_in_a_window(outstanding, fits):
+    assert room(outstanding, 1_000) == fits
+
+
+@pytest.mark.parametrize(
+    ("why", "window", "outstanding", "taken", "becomes"),
+    [
+        ("nothing happens", 800, 0, 0, LEAST),
+        ("a trickle says nothing", 64, 0, 3, 64),
+        ("a full one is nearly empty: they waited", 64, 10, 54, 128),
+        ("and there is an end to it", 800, 0, 800, WINDOW),
+        ("half a second of work", 400, 300, 100, 500),
+        ("they have become slow", 400, 398, 2, LEAST),
+        ("slower than anything", 1_000, 1_000, 0, LEAST),
+        ("fast", 1_000, 600, 400, WINDOW),
+    ],
+)
+def test_the_window_follows_the_workers(why, window, outstanding, taken, becomes):
+    assert resized(window, outstanding, taken, 0.1) == becomes, why
+
+
+@given(st.floats(1.0, 1_500.0))
+def test_workers_that_keep_their_speed_soon_have_what_they_take_in_half_a_second(jobs_a_second):
+    """Looked at every 50 ms, filled up at each look."""
+    window = LEAST
+    for _ in range(60):
+        left = max(0, window - round(0.05 * jobs_a_second))
+        window = resized(window, left, window - left, 0.05)
+    assert window <= max(LEAST, 1.5 * AHEAD_S * jobs_a_second + 20)
+    assert window >= min(WINDOW, 0.05 * jobs_a_second), "they never wait for the next look"
 
 
 ages = st.lists(st.tuples(st.floats(0, 5_000), st.integers(0, 40)), max_size=60)

@@ -75,7 +75,7 @@ async def again(history, job_id, more, **how):
 
 
 async def claim(store, most=10, worker="w1", lane="100", queue="bulk"):
-    return await store.claim(queue, [(lane, most)], worker, NOW + 10)
+    return (await store.turn([], [], [(queue, lane, most)], worker, NOW + 10))[1]
 
 
 async def test_a_job_is_claimed_once_by_eight_contenders(store):
@@ -102,7 +102,7 @@ async def test_the_oldest_of_a_lane_come_first_and_lanes_come_in_order(store):
     assert await store.lanes("bulk") == ["050a", "100a", "100b"]
     assert await store.lanes("bulk", after="100", below="101") == ["100a", "100b"]
     assert await store.lanes("ai") == []
-    taken = await store.claim("bulk", [("100a", 5), ("050a", 1)], "w1", NOW)
+    _, taken = await store.turn([], [], [("bulk", "100a", 5), ("bulk", "050a", 1)], "w1", NOW)
     assert [(job.lane, job.run_at_ms - NOW) for job in taken] == [("050a", 0), ("100a", 0), ("100a", 1)]
 
 

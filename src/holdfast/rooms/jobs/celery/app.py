@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
+from holdfast.rooms.jobs.celery.connection import Amqp
+
 TASK = "holdfast.run"
 
 
@@ -19,7 +21,7 @@ def queue_of(name: str) -> Queue:
 
 def make_app(broker: str, queues: Iterable[str]) -> Celery:
     """A Celery application that carries ids of jobs and keeps nothing of them."""
-    app = Celery("holdfast", broker=broker, set_as_current=False)
+    app = Celery("holdfast", broker=broker, amqp=Amqp, set_as_current=False)
     names = sorted(queues)
     app.conf.update(
         task_queues=[queue_of(name) for name in names],
@@ -46,6 +48,9 @@ def make_app(broker: str, queues: Iterable[str]) -> Celery:
         broker_connection_timeout=4.0,
         broker_transport_options=_options(broker),
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # What runs is acknowledged already and holds no place. And Celery would give places back from the
+        # threads of its pool, reading RabbitMQ's answer from the connection that its loop reads: both hang.
+        worker_enable_prefetch_count_reduction=False,
         worker_proc_alive_timeout=30.0,
     )
     return app

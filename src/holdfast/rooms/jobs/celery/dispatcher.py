@@ -35,6 +35,26 @@ _PART = 100
 _LONGEST_PAUSE_S = 5.0
 
 
+class Window:
+    """How many jobs of one queue the broker may hold, as fast as they are taken."""
+
+    def __init__(self, most: int) -> None:
+        self.size = min(publishing.LEAST, most)
+        self.told = 0
+        """Since the last look."""
+        self._most = most
+        self._outstanding = 0
+        self._looked_at = float("-inf")
+
+    def look(self, outstanding: int, now: float) -> None:
+        passed_s = now - self._looked_at
+        if passed_s < _REFILL_S:
+            return
+        taken = max(0, self._outstanding + self.told - outstanding)
+        self.size = publishing.resized(self.size, outstanding, taken, passed_s, self._most)
+        self.told, self._outstanding, self._looked_at = 0, outstanding, now
+
+
 class Dispatcher:
     """Publishes what is ready, one leader over all processes."""
 
@@ -59,8 +79,8 @@ class Dispatcher:
         self._clock = clock
         self._is_on = is_on
         self._poll_s = poll_s
-        self._window = window
         self._lines = {name: Line(name, queue) for name, queue in queues.items()}
+        self._windows = {name: Window(window) for name in queues}
         self._holds = False
         self._news = asyncio.Event()
         self._looked_at = self._adopted_at = self._stirred_at = float("-inf")
@@ -154,7 +174,9 @@ class Dispatcher:
 
     async def _fill(self, line: Line, outstanding: int) -> float:
         """Tell of as many as window and rate let in; seconds until it is worth another look."""
-        room = publishing.room(outstanding, self._window)
+        window = self._windows[line.name]
+        window.look(outstanding, self._clock.monotonic())
+        room = publishing.room(outstanding, window.size)
         if room == 0:
             return _REFILL_S
         if line.wait_until > self._clock.monotonic():
@@ -168,6 +190,7 @@ class Dispatcher:
         if not jobs:
             return self._poll_s
         await self._tell(jobs)
+        window.told += len(jobs)
         self._told_total.labels(line.name).add(len(jobs))
         # A lane may have had less than its share, and another one more: look again until there is nothing.
         return 0.0

@@ -121,6 +121,7 @@ def facts_of(
         cancel_requested=cancelled or job.cancel_ms is not None,
         deadline_ms=job.deadline_ms,
         undo=undo,
+        run_at_ms=job.run_at_ms,
     )
 
 

@@ -15,6 +15,7 @@ from holdfast.rooms.jobs.engine.adding import Group, Rows
 from holdfast.rooms.jobs.engine.catalogue import Catalogue, Declared, spec_of
 from holdfast.rooms.jobs.engine.decisions import Decisions
 from holdfast.rooms.jobs.engine.figures import Figures
+from holdfast.rooms.jobs.engine.joining import Joining
 from holdfast.rooms.jobs.engine.views import view_of
 from holdfast.rooms.jobs.engine.watching import Watching
 from holdfast.rooms.jobs.rules import payloads, schedules, states
@@ -67,6 +68,7 @@ class JobsEngine:
         self.table = Kinds()
         self.catalogue = Catalogue(self.table, config.isolated_env)
         self.store = Store(sql)
+        self._joining = Joining(self.store)
         self.upkeep = Upkeep(sql)
         self.reading = Reading(sql)
         self.history = History(sql)
@@ -288,8 +290,10 @@ class JobsEngine:
         )
 
     async def _add(self, job: NewJob) -> Enqueued:
+        has_key = job.unique_key is not None or job.repeat_key is not None
+        add = self.store.add if has_key else self._joining.add
         for _ in range(_TRIES):
-            if await self.store.add(job):
+            if await add(job):
                 return Enqueued(job.id)
             holder = await self.store.holder(job.unique_key, job.repeat_key)
             if holder is not None:

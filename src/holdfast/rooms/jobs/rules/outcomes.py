@@ -48,6 +48,8 @@ class Facts(msgspec.Struct, frozen=True):
     deadline_ms: int | None = None
     undo: bool = False
     """Whether an attempt has left something to roll back."""
+    run_at_ms: int = 0
+    """When it was due: its place in its lane, which an interruption does not cost it."""
 
     @property
     def used(self) -> int:
@@ -96,7 +98,7 @@ def outcome(
     if facts.cancel_requested or isinstance(ended, Stopped):
         return _cancelled(ended, facts, now_ms)
     if isinstance(ended, GivenBack):
-        return Outcome(states.AVAILABLE, "returned", run_at_ms=now_ms, counts=False)
+        return Outcome(states.AVAILABLE, "returned", run_at_ms=facts.run_at_ms, counts=False)
     if isinstance(ended, Lost):
         return _lost(facts, now_ms, max_crashes)
     failure = ended.failure
@@ -188,7 +190,7 @@ def _lost(facts: Facts, now_ms: int, max_crashes: int) -> Outcome:
     return Outcome(
         states.AVAILABLE,
         "lost",
-        run_at_ms=now_ms,
+        run_at_ms=facts.run_at_ms,
         error_kind=kinds.UNKNOWN,
         error="its worker died",
         crashed=True,

@@ -1,16 +1,22 @@
 """What a broker is told of, and what it is told again because it has lost it.
 
-The broker keeps a *window* of each queue and the ledger the rest: so priority and turns among tenants are
-decided when a job is told of, an emptied broker has lost a window and not a hundred thousand, and nothing is
-told again just because the queue is long.
+The broker keeps a *window* of each queue, about half a second of work, and the ledger the rest: so priority
+and turns among tenants are decided when a job is told of, one that a dead worker leaves is soon with the
+next, an emptied broker has lost a window and not a hundred thousand, and nothing is told again just because
+the queue is long.
 """
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 WINDOW = 1_000
 """Jobs of one queue that the broker holds at most, and a worker's few beside it."""
+LEAST = 32
+"""So many it may hold however slowly they are taken."""
+AHEAD_S = 0.5
+"""Work that lies with the broker, in seconds: what comes first now waits for no more than that."""
 SETTLE_MS = 5_000
 """A message may be on its way for so long, or with a worker that has not claimed its job yet."""
 LONGEST_MS = 600_000
@@ -29,7 +35,23 @@ class Told(msgspec.Struct, frozen=True):
     """How often since it became ready."""
 
 
-def room(outstanding: int, window: int = WINDOW) -> int:
+def resized(window: int, outstanding: int, taken: int, passed_s: float, most: int = WINDOW) -> int:
+    """The next window of a queue: workers took `taken` jobs in `passed_s` seconds and left `outstanding`.
+
+    As much as they take in AHEAD_S. Where little of a full window is left they may have waited for more: then
+    twice as much. One that was not full says nothing of how fast they are.
+    """
+    held = outstanding + taken
+    if held == 0:
+        return min(LEAST, most)
+    if held < window:
+        return window
+    if 4 * outstanding <= window:
+        return min(2 * window, most)
+    return min(max(LEAST, math.ceil(AHEAD_S * taken / passed_s)), most)
+
+
+def room(outstanding: int, window: int) -> int:
     """How many more jobs of a queue the broker may be told of."""
     return max(0, window - outstanding)
 

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     BigInteger,
-    Text,
     bindparam,
     case,
     cast,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 )
 
 from holdfast.kernel.codec import decode_json
+from holdfast.ports.parameters import given_text, given_whole
 from holdfast.ports.storage import Ledger, Parameters, Step
 from holdfast.rooms.jobs.rules import states
 from holdfast.rooms.jobs.rules.states import AttemptFacts, EventFacts, JobFacts
@@ -33,15 +33,6 @@ from holdfast.rooms.jobs.store.tables import FAILED, jobs, state_is
 _j, _a, _e = jobs.c, tables.attempts.c, tables.events.c
 _PART = 500
 _REPLAYABLE = state_is("failed", "cancelled")
-
-
-def _text(name: str) -> Any:
-    # A parameter in a select list has no type of its own on PostgreSQL.
-    return cast(bindparam(name), Text)
-
-
-def _whole(name: str) -> Any:
-    return cast(bindparam(name), BigInteger)
 
 
 _newest = select(func.max(_e.seq)).where(_e.job_id == _j.id).scalar_subquery()
@@ -92,12 +83,12 @@ FOLLOW = union_all(
 """Row, attempts and events of a job: one statement is one snapshot."""
 
 _next = func.coalesce(_newest, 0) + 1
-_at = case((_next > _whole("floor"), _next), else_=_whole("floor"))
+_at = case((_next > given_whole("floor"), _next), else_=given_whole("floor"))
 TELL_ENDED = (
     insert(tables.events)
     .from_select(
         ["job_id", "seq", "kind", "at_ms", "data"],
-        select(_j.id, _at, _text("kind"), _whole("at_ms"), _text("data")).where(
+        select(_j.id, _at, given_text("kind"), given_whole("at_ms"), given_text("data")).where(
             _j.id == bindparam("which"), _j.attempts == bindparam("seen_attempts"), _REPLAYABLE
         ),
     )
@@ -108,8 +99,8 @@ REPLAY = (
     update(jobs)
     .where(_j.id == bindparam("which"), _j.attempts == bindparam("seen_attempts"), _REPLAYABLE)
     .values(
-        state=case((_whole("at_ms") > _whole("now_ms"), "scheduled"), else_="available"),
-        run_at_ms=_whole("at_ms"),
+        state=case((given_whole("at_ms") > given_whole("now_ms"), "scheduled"), else_="available"),
+        run_at_ms=given_whole("at_ms"),
         ended_ms=None,
         result=None,
         result_until_ms=None,
@@ -123,9 +114,9 @@ REPLAY = (
         progress=0,
         message="",
         deadline_ms=None,
-        max_attempts=_j.attempts + _whole("more"),
-        payload=func.coalesce(_text("edited"), _j.payload),
-        version=func.coalesce(_whole("edited_version"), _j.version),
+        max_attempts=_j.attempts + given_whole("more"),
+        payload=func.coalesce(given_text("edited"), _j.payload),
+        version=func.coalesce(given_whole("edited_version"), _j.version),
         published_ms=case((_j.published_ms >= 0, 0), else_=_j.published_ms),
         publishes=0,
     )
@@ -138,7 +129,7 @@ _replayable = exists(
 )
 _undone = exists(select(literal(1)).where(_j.id == bindparam("which"), _j.undo == literal_column("1")))
 DROP_STEPS = delete(tables.steps).where(
-    tables.steps.c.job_id == bindparam("which"), _replayable, or_(_whole("anew") == 1, _undone)
+    tables.steps.c.job_id == bindparam("which"), _replayable, or_(given_whole("anew") == 1, _undone)
 )
 """Steps that were rolled back, or came of another payload, must be done again."""
 DROP_COMPENSATIONS = delete(tables.compensations).where(

@@ -3,9 +3,7 @@
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Float,
-    Text,
     and_,
     bindparam,
     case,
@@ -21,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
+from holdfast.ports.parameters import given_text, given_whole
 from holdfast.ports.upsert import insert_ignore
 from holdfast.rooms.jobs.store import tables
 from holdfast.rooms.jobs.store.rows import Claimed
@@ -36,16 +35,6 @@ from holdfast.rooms.jobs.store.tables import (
 _j = jobs.c
 _queues = tables.queues.c
 _NOBODY: ColumnElement[str] = literal_column("''")
-
-
-def _text(name: str) -> Any:
-    # A parameter in a select list has no type of its own on PostgreSQL; and one whose type SQLAlchemy knows
-    # is checked for that type alone, which counts at twenty a job.
-    return cast(bindparam(name, type_=Text), Text)
-
-
-def _whole(name: str) -> Any:
-    return cast(bindparam(name, type_=BigInteger), BigInteger)
 
 
 # -- adding ---------------------------------------------------------------------------------------
@@ -75,7 +64,7 @@ def _lane_after(least: ColumnElement[str]) -> Any:
     )
 
 
-_lanes = select(_lane_after(_text("after")).label("lane")).cte("lanes", recursive=True)
+_lanes = select(_lane_after(given_text("after")).label("lane")).cte("lanes", recursive=True)
 _lanes = _lanes.union_all(select(_lane_after(_lanes.c.lane)).where(_lanes.c.lane.is_not(None)))
 LANES = select(_lanes.c.lane).where(_lanes.c.lane.is_not(None)).limit(bindparam("most"))
 """Lanes of a queue that have work, in order, between two names: each found by a jump in the index."""
@@ -139,7 +128,7 @@ SHOW_PROGRESS = (
     .where(_mine)
     .values(
         progress=func.coalesce(cast(bindparam("share"), Float), _j.progress),
-        message=case((cast(bindparam("share"), Float).is_(None), _j.message), else_=_text("said")),
+        message=case((cast(bindparam("share"), Float).is_(None), _j.message), else_=given_text("said")),
     )
     .returning(_j.id)
 )
@@ -149,7 +138,7 @@ def _next_seq() -> Any:
     newest = func.coalesce(
         select(func.max(tables.events.c.seq)).where(tables.events.c.job_id == _j.id).scalar_subquery(), 0
     )
-    return case((newest >= _whole("floor"), newest + 1), else_=_whole("floor"))
+    return case((newest >= given_whole("floor"), newest + 1), else_=given_whole("floor"))
 
 
 def _telling(where: ColumnElement[bool]) -> Any:
@@ -157,7 +146,13 @@ def _telling(where: ColumnElement[bool]) -> Any:
         insert(tables.events)
         .from_select(
             ["job_id", "seq", "kind", "at_ms", "data"],
-            select(_j.id, _next_seq(), _text("kind"), _whole("at_ms"), _text("data")).where(where),
+            select(
+                _j.id,
+                _next_seq(),
+                given_text("kind"),
+                given_whole("at_ms"),
+                given_text("data"),
+            ).where(where),
         )
         .returning(tables.events.c.seq)
     )
@@ -176,14 +171,16 @@ TELL = _telling(
 
 ADD_STEP = insert(tables.steps).from_select(
     ["job_id", "name", "result", "at_ms"],
-    select(_j.id, _text("named"), _text("gave"), _whole("at_ms")).where(_mine),
+    select(_j.id, given_text("named"), given_text("gave"), given_whole("at_ms")).where(_mine),
 )
 STEPS = select(tables.steps.c.name, tables.steps.c.result).where(tables.steps.c.job_id == bindparam("job_id"))
 _c = tables.compensations.c
 _next_ordinal = func.coalesce(select(func.max(_c.ordinal)).where(_c.job_id == _j.id).scalar_subquery() + 1, 0)
 ADD_COMPENSATION = insert(tables.compensations).from_select(
     ["job_id", "ordinal", "name", "payload", "outcome", "error"],
-    select(_j.id, _next_ordinal, _text("undone_by"), _text("given"), literal(""), literal("")).where(_mine),
+    select(
+        _j.id, _next_ordinal, given_text("undone_by"), given_text("given"), literal(""), literal("")
+    ).where(_mine),
 )
 HAS_UNDO = update(jobs).where(_mine).values(undo=1).returning(_j.id)
 COMPENSATIONS = (
@@ -207,42 +204,42 @@ ADD_ATTEMPT = insert(tables.attempts).from_select(
     [column.name for column in tables.attempts.columns],
     select(
         _j.id,
-        _whole("attempt"),
-        _text("by"),
-        _whole("begun_ms"),
-        _whole("now_ms"),
-        _text("outcome"),
-        _text("kind"),
-        _text("said"),
-        _text("trace_back"),
+        given_whole("attempt"),
+        given_text("by"),
+        given_whole("begun_ms"),
+        given_whole("now_ms"),
+        given_text("outcome"),
+        given_text("kind"),
+        given_text("said"),
+        given_text("trace_back"),
     ).where(
         _mine,
         ~exists(
             select(literal(1)).where(
                 tables.attempts.c.job_id == bindparam("which"),
-                tables.attempts.c.attempt == _whole("attempt"),
+                tables.attempts.c.attempt == given_whole("attempt"),
             )
         ),
     ),
 )
 """Once: two ends of one attempt in one transaction must not stop all the others in it."""
-_again = and_(_j.cancel_ms.is_not(None), _text("becomes") == literal_column("'retrying'"))
+_again = and_(_j.cancel_ms.is_not(None), given_text("becomes") == literal_column("'retrying'"))
 """It is to be tried again, and meanwhile somebody asked it to stop: the next claim ends it, at once."""
 END = (
     update(jobs)
     .where(_mine)
     .values(
-        state=case((_again, literal_column("'available'")), else_=_text("becomes")),
+        state=case((_again, literal_column("'available'")), else_=given_text("becomes")),
         worker="",
-        run_at_ms=case((_again, _whole("now_ms")), else_=_whole("next_ms")),
-        ended_ms=case((_whole("over") == 1, _whole("now_ms")), else_=None),
-        max_attempts=_j.max_attempts + _whole("uncounted"),
-        crashes=_j.crashes + _whole("crashed"),
+        run_at_ms=case((_again, given_whole("now_ms")), else_=given_whole("next_ms")),
+        ended_ms=case((given_whole("over") == 1, given_whole("now_ms")), else_=None),
+        max_attempts=_j.max_attempts + given_whole("uncounted"),
+        crashes=_j.crashes + given_whole("crashed"),
         error_kind=bindparam("kind"),
         error=bindparam("said"),
         ending=bindparam("ending"),
-        cancel_ms=case((_whole("over") == 1, None), else_=_j.cancel_ms),
-        progress=case((_text("becomes") == literal_column("'succeeded'"), 1), else_=_j.progress),
+        cancel_ms=case((given_whole("over") == 1, None), else_=_j.cancel_ms),
+        progress=case((given_text("becomes") == literal_column("'succeeded'"), 1), else_=_j.progress),
         result=bindparam("gave"),
         result_until_ms=bindparam("until_ms"),
         published_ms=case((_j.published_ms >= 0, 0), else_=_j.published_ms),

@@ -59,18 +59,6 @@ class Store:
         )
         return [str(row[0]) for row in rows]
 
-    async def claim(
-        self, queue: str, shares: Sequence[tuple[str, int]], worker: str, now_ms: int
-    ) -> list[Claimed]:
-        """Up to so many jobs of each lane, the oldest first; none of a paused queue."""
-        rows = [
-            {"queue": queue, "lane": lane, "most": most, "by": worker, "now_ms": now_ms}
-            for lane, most in shares
-        ]
-        if len(rows) == 1:
-            return _claimed(await self.sql.fetch(say.CLAIM, rows[0]))
-        return _claimed((await self.sql.together([(say.CLAIM, rows)]))[0])
-
     async def claim_one(self, job_id: str, worker: str, now_ms: int) -> Claimed | None:
         """This job, if it is ready and its queue is not paused."""
         found = _claimed(
@@ -107,7 +95,10 @@ class Store:
         worker: str,
         now_ms: int,
     ) -> tuple[set[str], list[Claimed]]:
-        """`follow`, and claims of so many jobs of each queue and lane, for the price of one transaction."""
+        """`follow`, and claims for the price of one transaction.
+
+        Of each queue and lane up to so many jobs, the oldest first; none of a paused queue.
+        """
         plan = _following(progress, ends)
         if shares:
             rows = [
