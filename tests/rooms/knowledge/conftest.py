@@ -1,6 +1,5 @@
 """The knowledge room on real databases, with a model and a clock that the test owns."""
 
-import asyncio
 import itertools
 
 import pytest
@@ -113,10 +112,3 @@ async def make_on(sql, tmp_path):
     """The same on both databases."""
     async for made in _worlds(sql, tmp_path):
         yield made
-
-
-async def until(holds, *, within_s=60.0):
-    """Let everything else run until it holds, with a deadline."""
-    async with asyncio.timeout(within_s):
-        while not await holds():
-            await asyncio.sleep(0)

@@ -6,8 +6,8 @@ from holdfast.ports.model import NoModel
 from holdfast.ports.plain_jobs import PlainJobs
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.knowledge.room import Config, KnowledgeRoom
-from tests.rooms.knowledge.conftest import until
 from tests.rooms.knowledge.models import Quoting
+from tests.waiting import until
 
 
 def room_on(sql, folder, model=None):

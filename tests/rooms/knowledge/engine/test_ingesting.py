@@ -12,7 +12,7 @@ from holdfast.rooms.knowledge.engine.ingesting import NoEmbedder
 from holdfast.rooms.knowledge.rules.problems import BadUpload, UnknownDocument, UploadTooLarge
 from holdfast.rooms.knowledge.rules.stored import Filter, Upload
 from holdfast.rooms.knowledge.store import tables
-from tests.rooms.knowledge.conftest import until
+from tests.waiting import until
 
 OLD = "서울의 인구는 940만 명이다. 서울은 수도이다."
 NEW = "서울의 인구는 933만 명이다. 서울은 수도이다."

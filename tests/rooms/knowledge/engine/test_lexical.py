@@ -6,6 +6,7 @@ import pytest
 
 from holdfast.kernel.clock import ManualClock
 from holdfast.rooms.knowledge.engine import lexical as module
+from holdfast.rooms.knowledge.engine.keeper import Keeper
 from holdfast.rooms.knowledge.engine.lexical import Lexical
 from holdfast.rooms.knowledge.rules.stored import Filter
 from tests.rooms.knowledge.databases import ACME, NOW, pending, serving
@@ -21,9 +22,15 @@ FACTS = [
 ]
 
 
-@pytest.fixture
-def lexical(store):
-    return Lexical(store, ManualClock())
+@pytest.fixture(params=["memory", "database"])
+def lexical(store, request):
+    """Both ways to an answer: what is in memory answers, and what is not."""
+    keeper = None if request.param == "memory" else kept_nothing(store)
+    return Lexical(store, ManualClock(), keeper)
+
+
+def kept_nothing(store):
+    return Keeper(store, ManualClock(), chunks=0)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +78,29 @@ async def test_all_ways_to_the_candidates_rank_alike(store, monkeypatch):
     await serving(store, "a", texts, tags=tagged)
     questions = [" ".join(draw.choices(words, k=6)) for _ in range(12)]
 
-    async def all_of(few):
+    async def all_of(few, keeper):
         monkeypatch.setattr(module, "FEW", few)
-        lexical = Lexical(store, ManualClock())
+        lexical = Lexical(store, ManualClock(), keeper)
         answers = []
         for where in (ACME, ACME, Filter("acme", tagged)):
             answers.append([[hit.chunk for hit in await lexical.search(where, q, 1)] for q in questions])
         assert answers[0] == answers[1] == answers[2]
         return answers[0]
 
-    # All that have a rare term, or those with most of them: the best is among both.
-    assert await all_of(256) == await all_of(10)
+    # All that have a rare term, or those with most of them, or all there is: the best is among each.
+    in_memory = await all_of(256, None)
+    assert in_memory == await all_of(256, kept_nothing(store)) == await all_of(10, kept_nothing(store))
+
+
+async def test_memory_and_the_database_score_alike(store):
+    await serving(store, "facts", FACTS)
+    in_memory = Lexical(store, ManualClock())
+    beside = Lexical(store, ManualClock(), kept_nothing(store))
+    page = " ".join(FACTS + [f"word{at}" for at in range(module.INLINE)])
+    for question in ("서울의 인구는?", "영화제가 열리는 도시", "make honey or zzzqqq", page):
+        expected = await beside.search(ACME, question, 5)
+        found = await in_memory.search(ACME, question, 5)
+        assert [hit.chunk for hit in found] == [hit.chunk for hit in expected]
+        assert [hit.document_id for hit in found] == [hit.document_id for hit in expected]
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected])
+        assert [hit.held for hit in found] == pytest.approx([hit.held for hit in expected])

@@ -59,6 +59,16 @@ def test_a_copy_waits_until_something_else_was_said():
     assert spread([5.0, 5.0], Likeness([b"", b""]), 2) == [0, 1]
 
 
+@given(st.lists(st.sets(st.sampled_from("abcdef")), min_size=1, max_size=6))
+def test_likeness_is_the_cosine_of_the_sets(sets):
+    alike = Likeness([packed(Counter(terms))[1] for terms in sets])
+    for at in [*range(len(sets)), 0]:
+        wanted = [
+            len(sets[at] & other) / (max(1, len(sets[at])) * max(1, len(other))) ** 0.5 for other in sets
+        ]
+        assert alike[at].tolist() == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(
     ("trial", "wanted", "words"),
     [

@@ -1,18 +1,21 @@
-"""Search by terms: the chunks that hold the rarest of a question's, ranked by all of them.
+"""Search by terms. Of a tenant whose postings are in memory all chunks are ranked (`keeper.py`).
 
-Which terms are rare is known from the questions before. A term that is new is taken for rare: then all chunks
-that have it come back, and how many those are is known with them. Only where it proves common, or a filter
-hides how common it is, is the index asked.
+Else, and where a filter is set, the database gives the chunks that hold the rarest terms, and they are ranked
+by all of them. Which terms are rare is known from the questions before. A term that is new is taken for rare:
+then all chunks that have it come back, and how many those are is known with them. Only where it proves
+common, or a filter hides how common it is, is the index asked.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from holdfast.kernel.clock import Clock
-from holdfast.rooms.knowledge.engine.ranking import Matches, bm25, matches
-from holdfast.rooms.knowledge.rules.stored import Filter, Hit
+from holdfast.rooms.knowledge.engine.keeper import Keeper
+from holdfast.rooms.knowledge.engine.ranking import Matches, best, bm25, damping, matches
+from holdfast.rooms.knowledge.rules.stored import Filter, Hit, version_of
 from holdfast.rooms.knowledge.rules.words import asked, rarest, worth
 from holdfast.rooms.knowledge.store.index import Candidate
 from holdfast.rooms.knowledge.store.store import Store
@@ -25,6 +28,8 @@ MOST_READ = 20_000
 """Postings read for one question: common terms beyond it do not find, they only rank."""
 SHORTLIST = 64
 """Of more than FEW chunks, how many are ranked by all terms, at least."""
+INLINE = 64
+"""Terms up to which the loop ranks by itself what is in memory; a pasted page of them takes milliseconds."""
 _FRESH_S = 2.0
 _MOST_TENANTS = 256
 _MOST_KNOWN = 16_384
@@ -50,11 +55,15 @@ class _Corpus:
 
 
 class Lexical:
-    """The lexical leg. What it remembers decides weights only, never what is found. Raises Unavailable."""
+    """The lexical leg. What it remembers without asking decides weights only, never what is found.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    Raises Unavailable.
+    """
+
+    def __init__(self, store: Store, clock: Clock, keeper: Keeper | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._keeper = keeper or Keeper(store, clock)
         self._corpora: OrderedDict[str, _Corpus] = OrderedDict()
 
     async def search(self, where: Filter, text: str, most: int) -> list[Hit]:
@@ -65,6 +74,12 @@ class Lexical:
         """The same for terms that are made already, each once."""
         if not terms:
             return []
+        if not where.tags and not where.documents:
+            kept = await self._keeper.of(where.tenant)
+            if kept is not None:
+                if len(terms) <= INLINE:
+                    return kept.best(terms, most)
+                return await asyncio.to_thread(kept.best, terms, most)
         corpus = await self._corpus(where.tenant)
         held = {term: corpus.held[term] for term in terms if term in corpus.held}
         chunks = await self._guess(where, terms, held, corpus, most)
@@ -150,14 +165,10 @@ def _ranked(
     most: int,
 ) -> list[Hit]:
     weights = np.array([worth(term, held[term], corpus.chunks) for term in terms])
-    scores, shares = bm25(chunks, found, weights, corpus.usual)
-    # What nobody holds counts too: it was asked for, and is not there.
-    whole = float(weights.sum())
-    order = np.lexsort((np.array([chunk.chunk for chunk in chunks]), -scores))[:most]
-    return [
-        Hit(chunks[at].chunk, float(scores[at]), chunks[at].document_id, float(shares[at]) / whole)
-        for at in order
-    ]
+    damped = damping(np.array([chunk.length for chunk in chunks], np.int64), corpus.usual)
+    documents = {version_of(chunk.chunk): chunk.document_id for chunk in chunks}
+    numbers = np.array([chunk.chunk for chunk in chunks], np.int64)
+    return best(numbers, bm25(damped, found, weights), most, documents)
 
 
 def _within(terms: Sequence[str], held: Mapping[str, int]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from holdfast.rooms.knowledge.rules.unpacking import unpacked
+
 BALANCE = 0.3
 """What a likeness of 1 costs, of the whole scale of relevance."""
 COPY = 0.9
@@ -28,15 +30,20 @@ class Likeness:
     """
 
     def __init__(self, packed: Sequence[bytes]) -> None:
-        self._signs = [
-            frozenset(np.frombuffer(counts, "<u4", len(counts) // 5).tolist()) for counts in packed
-        ]
+        sizes, signs, _ = unpacked(packed)
+        # Terms by number, so that those of one chunk can be marked and found in all at once.
+        known, self._terms = np.unique(signs, return_inverse=True)
+        self._marks = np.zeros(len(known), np.bool_)
+        self._bounds = np.cumsum([0, *sizes])
+        self._sizes = np.maximum(1, sizes)
 
     def __getitem__(self, at: int) -> npt.NDArray[np.float32]:
-        own = self._signs[at]
-        shared = np.array([len(own & signs) for signs in self._signs], np.float64)
-        sizes = np.array([max(1, len(signs)) for signs in self._signs], np.float64)
-        row: npt.NDArray[np.float32] = (shared / np.sqrt(sizes * max(1, len(own)))).astype(np.float32)
+        own = self._terms[self._bounds[at] : self._bounds[at + 1]]
+        self._marks[own] = True
+        marked = np.cumsum(self._marks[self._terms], dtype=np.int32)
+        self._marks[own] = False
+        shared = np.diff(np.append(np.int32(0), marked)[self._bounds])
+        row: npt.NDArray[np.float32] = (shared / np.sqrt(self._sizes * self._sizes[at])).astype(np.float32)
         return row
 
 

@@ -13,6 +13,9 @@ nowhere weigh most) and what share of its words the passage's best sentence hold
 
 The extractive model has a second look: at 0.1 both together refuse 4 % and 85 %, at 0.2 5 % and 88 %. A
 model that writes has one too, in what it is told. benchmarks/knowledge_answers.py measures the whole room.
+
+Words alone are looked at, also where vectors are good: a paraphrase, or a question in another language, is
+refused here. What a cosine says of that has not been measured, so that it counts for nothing.
 """
 
 import math

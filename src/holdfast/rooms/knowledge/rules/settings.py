@@ -58,7 +58,11 @@ class Config(msgspec.Struct, frozen=True):
     passages: Annotated[int, Meta(ge=1, le=50, description="passages that an answer is given")] = 6
     refuse_below: Annotated[
         float,
-        Meta(ge=0, le=1, description="probability that the passages answer; below it a question is refused"),
+        Meta(
+            ge=0,
+            le=1,
+            description="probability, by words, that the passages answer; below it a question is refused",
+        ),
     ] = SURE_ENOUGH
     model: Annotated[
         str, Meta(description="public name of the model that answers; empty: the default one")

@@ -9,12 +9,13 @@ table; statements, ranking and results are the same on both.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause, bindparam, literal_column, select, text
 
 from holdfast.kernel.codec import encode_json
 from holdfast.ports.storage import Sql, Transaction
-from holdfast.rooms.knowledge.rules.stored import CHUNK_BITS, MAX_CHUNKS, Filter
+from holdfast.rooms.knowledge.rules.stored import CHUNK_BITS, MAX_CHUNKS, SERVING, Filter
 from holdfast.rooms.knowledge.rules.words import mark
+from holdfast.rooms.knowledge.store import tables
 
 SLICE = 512
 """Chunks that are indexed, or forgotten, in one transaction."""
@@ -48,11 +49,46 @@ class Candidate(NamedTuple):
     """The tenant's, at the moment of the look-up."""
 
 
+class Serving(NamedTuple):
+    """A version that serves."""
+
+    version: int
+    document_id: str
+    chunks: int
+
+
+class Packed(NamedTuple):
+    """A chunk as it is ranked: its packed terms, as in Candidate, and how many they are."""
+
+    chunk: int
+    counts: bytes
+    length: int
+
+
 def create(bind: Any) -> None:
     """Make what the index stands in, for the database at hand."""
     for statement in _SQLITE_TABLES if bind.dialect.name == "sqlite" else _POSTGRES_TABLES:
         bind.exec_driver_sql(statement)
 
+
+_v, _k = tables.versions.c, tables.ranks.c
+_SERVING = (
+    select(_v.no, _v.document_id, _v.chunks)
+    .where(_v.tenant == bindparam("tenant"), _v.state == SERVING)
+    .order_by(_v.no)
+    .limit(bindparam("most"))
+)
+_first = _v.no.op("<<")(literal_column(str(CHUNK_BITS)))
+_PACKED = (
+    select(_k.id, _k.counts, _k.length)
+    .select_from(
+        tables.versions.join(
+            tables.ranks, _k.id.between(_first, _first + literal_column(str(MAX_CHUNKS - 1)))
+        )
+    )
+    .where(_v.no.in_(bindparam("versions", expanding=True)))
+    .order_by(_k.id)
+)
 
 _Filtered = Mapping[tuple[bool, bool], TextClause]
 
@@ -93,6 +129,15 @@ class Index:
         asked = encode_json([sign + term for term in terms]).decode()
         rows = await self._sql.fetch(self._words.held, {"terms": asked})
         return {term[len(sign) :]: int(held) for term, held in rows}
+
+    async def serving(self, tenant: str, most: int) -> list[Serving]:
+        """What serves for the tenant, at most `most` versions, in their order."""
+        rows = await self._sql.fetch(_SERVING, {"tenant": tenant, "most": most})
+        return [Serving(*row) for row in rows]
+
+    async def packed(self, versions: Sequence[int]) -> list[Packed]:
+        """All chunks of these versions, in their order."""
+        return [Packed(*row) for row in await self._sql.fetch(_PACKED, {"versions": list(versions)})]
 
     async def holders(self, where: Filter, terms: Sequence[str], most: int) -> list[Candidate]:
         """All chunks that serve, pass the filter and have any of these terms; but never more than `most`."""

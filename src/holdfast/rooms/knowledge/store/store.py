@@ -267,12 +267,6 @@ class Store:
             for state, count, chunks in await self._sql.fetch(tables.STATES)
         }
 
-    async def chunks(self, no: int, first: int, most: int) -> list[tuple[int, int, int, str]]:
-        """(id, start, end, hash) of a version's chunks from that ordinal on."""
-        low, high = chunk_id(no, first), chunk_id(no + 1, 0) - 1
-        rows = await self._sql.fetch(tables.CHUNKS, {"low": low, "high": high, "most": most})
-        return [(id, start, end, text_hash) for id, start, end, _, text_hash in rows]
-
     async def found(self, tenant: str, hits: Sequence[Hit]) -> list[Found]:
         """The chunks of these hits with their text, in their order; those that serve no more are left out."""
         if not hits:

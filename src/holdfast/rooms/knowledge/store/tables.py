@@ -149,7 +149,8 @@ has an old one."""
 REVISION = select(revisions.c.revision).where(revisions.c.tenant == bindparam("tenant"))
 FORGET_TENANT = delete(revisions).where(revisions.c.tenant == bindparam("of_tenant"))
 
-ADD_DOCUMENT = insert_ignore(documents, ("tenant", "name"))
+ADD_DOCUMENT = insert_ignore(documents)
+"""Whichever key of it is taken: of two at once PostgreSQL may meet the id before the name."""
 NUMBER_VERSION = (
     update(documents)
     .where(_d.tenant == bindparam("of_tenant"), _d.name == bindparam("of_name"), _d.state != DELETING)

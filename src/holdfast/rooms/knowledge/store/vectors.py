@@ -80,17 +80,6 @@ _missing = (
 )
 _MISSING = _missing.limit(bindparam("most"))
 _DIMS = select(_r.dims).where(_r.embedder == bindparam("embedder"), _r.poison == "").limit(1)
-_POISONED = (
-    select(_c.id, _r.poison)
-    .select_from(tables.chunks.join(rows, _r.text_hash == _c.text_hash))
-    .where(
-        _c.id.between(bindparam("low"), bindparam("high")),
-        _r.embedder == bindparam("embedder"),
-        _r.poison != "",
-    )
-    .order_by(_c.id)
-    .limit(bindparam("most"))
-)
 _OF_VERSION = (
     select(_c.id, _r.dims, _r.vector)
     .select_from(tables.chunks.join(rows, _r.text_hash == _c.text_hash))
@@ -164,14 +153,6 @@ class VectorStore:
         """How long this embedder's vectors are; None where there are none yet."""
         found = await self._sql.fetch(_DIMS, {"embedder": embedder})
         return found[0][0] if found else None
-
-    async def poisoned(self, version: int, embedder: str, most: int = 100) -> list[tuple[int, str]]:
-        """(chunk, why) for chunks that no vector can be had for."""
-        low, high = _span(version)
-        found = await self._sql.fetch(
-            _POISONED, {"low": low, "high": high, "embedder": embedder, "most": most}
-        )
-        return [(row[0], row[1]) for row in found]
 
     async def serving(self, tenant: str) -> list[tuple[int, int, str]]:
         """(version, chunks, embedder) of what serves for the tenant."""
