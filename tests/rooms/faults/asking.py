@@ -18,12 +18,6 @@ class Naps:
         await asyncio.sleep(0)
 
 
-async def until(holds) -> None:
-    """Turn the loop until `holds()`."""
-    while not holds():
-        await asyncio.sleep(0)
-
-
 def chat(model: str, *, stream: bool = False, content: Any = QUESTION, **members: Any) -> dict[str, Any]:
     return {
         "model": model,

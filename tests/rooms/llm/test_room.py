@@ -96,7 +96,7 @@ async def test_a_fallback_to_the_extractive_model_needs_no_provider(sqlite):
 async def test_a_probe_is_told_to_the_ledger(sqlite):
     room, supervisor = room_of(sqlite, Config(deployments={"a": Deployment(base_url=NOBODY_LISTENS)}))
     await room.start()
-    path = room.paths.of("a")[0][1]
+    path = room.paths.of("a").paths[0]
     with pytest.raises(Exception, match="connect"):
         await room.paths._probe_of(path)()
     await stopped(room, supervisor)

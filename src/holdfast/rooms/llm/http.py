@@ -1,6 +1,7 @@
 """The gateway: what OpenAI's clients speak, at /v1; and the page of figures."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -126,9 +127,8 @@ class Gateway:
         if key is not None:
             key.check_model(model)
             call.event.user_id = call.event.user_id or key.key.user
-            payer = key.payer(model)
             # A key that is nobody's in particular is used by whom the door has identified.
-            return payer if payer.tenant else msgspec.structs.replace(payer, tenant=_tenant())
+            return key.payer(model, tenant=_tenant())
         return Payer(tenant=_tenant(), user=call.user_id, model=model)
 
     async def _key(self, call: Call) -> Admitted | None:
@@ -148,10 +148,7 @@ class Gateway:
         found = [
             ("x-holdfast-cache", _CACHE.get(answered.source, "miss")),
             ("x-holdfast-attempts", str(answered.attempts)),
-            (
-                "x-holdfast-provider",
-                quote(answered.deployment or answered.provider or "none", safe=_PLAIN, errors="replace"),
-            ),
+            ("x-holdfast-provider", _in_header(answered.deployment or answered.provider or "none")),
             ("x-holdfast-overhead-ms", f"{max(0.0, spent_s - answered.upstream_s) * 1e3:.3f}"),
         ]
         if answered.body:
@@ -169,8 +166,14 @@ def _tenant() -> str:
     return ctx.tenant if ctx is not None else ""
 
 
+@lru_cache(maxsize=1_024)
+def _in_header(name: str) -> str:
+    """A deployment's name as a header takes it: what is not plain, such as Korean, is percent-encoded."""
+    return quote(name, safe=_PLAIN, errors="replace")
+
+
 _PLAIN = "!#$&'()*+,/:;=?@[] "
-"""What stands in a header as it is; of a deployment's name the rest, such as Korean, is percent-encoded."""
+"""What stands in a header as it is."""
 _CACHE = {"cached": "hit", "stale": "stale", "semantic": "semantic", "coalesced": "coalesced"}
 
 

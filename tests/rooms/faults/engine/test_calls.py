@@ -8,7 +8,8 @@ from holdfast.kernel.errors import Misconfigured
 from holdfast.rooms.faults import FaultServer
 from holdfast.rooms.faults.engine.calls import KEPT
 from holdfast.rooms.faults.rules.names import UnknownFault
-from tests.rooms.faults.asking import Line, ask, chat, until
+from tests.rooms.faults.asking import Line, ask, chat
+from tests.waiting import until
 
 
 async def test_the_log_tells_what_each_model_got(server, clock):

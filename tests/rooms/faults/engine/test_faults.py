@@ -9,7 +9,8 @@ import pytest
 
 from holdfast.rooms.faults import FaultServer
 from holdfast.rooms.faults.rules.table import FAULTS
-from tests.rooms.faults.asking import QUESTION, Line, ask, chat, deltas, until
+from tests.rooms.faults.asking import QUESTION, Line, ask, chat, deltas
+from tests.waiting import until
 
 BOTH = pytest.mark.parametrize("stream", [False, True])
 

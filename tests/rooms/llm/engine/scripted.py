@@ -60,11 +60,7 @@ class Scripted:
 
     async def _hang(self) -> None:
         self.hanging.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.stopped += 1
-            raise
+        await asyncio.Event().wait()
 
     async def chat(self, body: dict[str, Any], key: str) -> dict[str, Any]:
         line = self._line(body, key)
@@ -72,7 +68,11 @@ class Scripted:
         if isinstance(line, Exception):
             raise line
         if line == HANG:
-            await self._hang()
+            try:
+                await self._hang()
+            except asyncio.CancelledError:
+                self.stopped += 1
+                raise
         return answer(line) if isinstance(line, str) else line
 
     async def stream(self, body: dict[str, Any], key: str) -> AsyncGenerator[dict[str, Any], None]:
@@ -93,7 +93,7 @@ class Scripted:
                 else:
                     yield part
             done = True
-        except GeneratorExit:
+        except (GeneratorExit, asyncio.CancelledError):
             self.stopped += not done
             raise
 

@@ -15,7 +15,7 @@ from tests.rooms.llm.engine.world import World, request
 
 async def opened(world, **more) -> tuple[Account, Attempt]:
     account = await world.accounts.open(request(request_id="req", trace_id="trace", **more))
-    made = Attempt(world.paths.of("m")[0][1], 1, world.clock.monotonic())
+    made = Attempt(world.paths.of("m").paths[0], 1, world.clock.monotonic())
     made.sent = True
     return account, made
 
@@ -112,7 +112,7 @@ async def test_what_a_provider_counts_teaches_the_next_estimate():
 
 async def test_a_probe_is_a_row_on_nobodys_account():
     world = World(a=Scripted("하나"))
-    path = world.paths.of("m")[0][1]
+    path = world.paths.of("m").paths[0]
     body = {"model": "scripted", "messages": [{"role": "user", "content": "ping"}]}
     world.accounts.probed(path, body, 0.0, answer("pong"), None)
     world.accounts.probed(path, body, 0.0, None, fails(Kind.SERVER))

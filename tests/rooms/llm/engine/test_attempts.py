@@ -26,7 +26,7 @@ def path_to(*script, clock=None, **settings):
     provider = Scripted(*script)
     config = Config(deployments={"a": Deployment(base_url="x", serves=("m",), model="up", **settings)})
     them, _ = paths(config, clock, a=provider)
-    return them.of("m")[0][1], provider, Limits(clock, clock.monotonic() + 30)
+    return them.of("m").paths[0], provider, Limits(clock, clock.monotonic() + 30)
 
 
 def made(path):

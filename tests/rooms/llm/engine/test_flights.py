@@ -2,6 +2,9 @@
 
 import asyncio
 import contextvars
+import gc
+import traceback
+import weakref
 
 import pytest
 
@@ -181,3 +184,40 @@ async def test_one_that_is_stopped_before_its_first_step_ends_for_whoever_waits_
     assert (source.calls, len(flights)) == (0, 0)
     with pytest.raises(Unavailable, match="stopped"):
         flights.join("k", source)
+
+
+class Carried:
+    """Something whose end can be seen."""
+
+
+async def test_what_a_flight_has_carried_goes_with_it_and_needs_no_collector():
+    flights, gone = Flights(), []
+
+    async def produce(flight):
+        carried = Carried()
+        gone.append(weakref.ref(carried))
+        return carried
+
+    gc.disable()
+    try:
+        await flights.join("k", produce)[0].answer()
+        await turns()
+        assert gone[0]() is None
+    finally:
+        gc.enable()
+
+
+async def test_an_error_says_to_each_listener_where_it_arose_and_not_who_else_has_heard_it():
+    flights, source = Flights(), Source()
+
+    async def hear():
+        try:
+            await flights.join("k", source)[0].answer()
+        except Unavailable as error:
+            return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+    hearing = [asyncio.create_task(hear()) for _ in range(3)]
+    source.told.put_nowait(Unavailable("away", retry_after_s=1.0))
+    first, *others = await asyncio.gather(*hearing)
+    assert "__call__" in first
+    assert others == [first, first]

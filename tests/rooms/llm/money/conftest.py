@@ -19,15 +19,9 @@ from holdfast.rooms.llm.store.budgets_sql import SqlBudgets
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import open_shared, open_sql
 from holdfast.stores.redis.config import Config as SharedConfig
+from tests.waiting import until
 
 NOON = 1_750_075_200.0  # 2025-06-16 12:00:00 UTC
-
-
-async def until(holds):
-    """Wait for a condition, a hundredth of a second at a time."""
-    never = asyncio.get_running_loop().create_future()
-    while not holds():
-        await asyncio.wait([never], timeout=0.01)
 
 
 def numbered(prefix):

@@ -15,7 +15,7 @@ from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
 from holdfast.stores.open import open_shared
 from holdfast.stores.redis.config import Config as SharedConfig
-from tests.rooms.llm.money.conftest import until
+from tests.waiting import until
 
 
 @pytest.fixture

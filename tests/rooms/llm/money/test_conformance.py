@@ -104,7 +104,7 @@ async def test_what_costs_more_than_was_reserved_is_charged_whole(world):
     with pytest.raises(BudgetExceeded) as refused:
         await budgets.reserve(KIM, tokens=1)
     assert refused.value.members["left"] == 0
-    assert refused.value.retry_after_s > 60
+    assert refused.value.retry_after_s > 1.0  # the end of the day, not of a call: it may be near
 
 
 async def test_calls_under_way_are_told_apart_from_what_is_spent(world):

@@ -30,7 +30,8 @@ from holdfast.rooms.llm.rules.virtual_keys import (
 from holdfast.rooms.llm.store.virtual_keys import KeyStore
 from holdfast.stores.open import open_shared
 from holdfast.stores.redis.config import Config as SharedConfig
-from tests.rooms.llm.money.conftest import numbered, until
+from tests.rooms.llm.money.conftest import numbered
+from tests.waiting import until
 
 STRANGER = new_secret(lambda bits: 7)
 WANTED = NewKey(

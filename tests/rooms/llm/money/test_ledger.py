@@ -27,7 +27,8 @@ from holdfast.rooms.llm.rules.ledger import (
 )
 from holdfast.rooms.llm.rules.payer import Payer
 from holdfast.rooms.llm.store.ledger import LedgerStore
-from tests.rooms.llm.money.conftest import NOON, numbered, opened, until
+from tests.rooms.llm.money.conftest import NOON, numbered, opened
+from tests.waiting import until
 
 NOW_MS = int(NOON * 1000)
 SEOUL = ZoneInfo("Asia/Seoul")

@@ -17,7 +17,7 @@ from holdfast.rooms.llm.store.budgets_redis import RedisBudgets
 from holdfast.rooms.llm.store.budgets_sql import SqlBudgets
 from holdfast.stores.open import open_shared
 from holdfast.stores.redis.config import Config as SharedConfig
-from tests.rooms.llm.money.conftest import until
+from tests.waiting import until
 
 KIM = Payer(user="김철수")
 MONTHLY = BudgetSetting("user", "month", tokens=1_000)

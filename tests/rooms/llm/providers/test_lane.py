@@ -9,8 +9,9 @@ from holdfast.rooms.llm.providers import lane as lane_module
 from holdfast.rooms.llm.providers.lane import Lane
 from holdfast.rooms.llm.providers.transport import Limits
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
+from tests.waiting import until
 
-from .upstream import Upstream, always, chunk, chunked, plain, until
+from .upstream import Upstream, always, chunk, chunked, plain
 
 FIELDS = (("content-type", "application/json"),)
 SHORT = 0.08

@@ -10,8 +10,9 @@ import trustme
 from holdfast.rooms.llm.providers.transport import Limits
 from holdfast.rooms.llm.providers.transports import open_transport
 from holdfast.rooms.llm.rules.failures import Kind, ProviderFailed
+from tests.waiting import until
 
-from .upstream import Upstream, always, chunk, chunked, plain, until
+from .upstream import Upstream, always, chunk, chunked, plain
 
 FIELDS = (("content-type", "application/json"), ("authorization", "Bearer sk-test"))
 SHORT = 0.08

@@ -135,9 +135,3 @@ def always(answer: bytes, keep: bool = True) -> Play:
         return keep
 
     return play
-
-
-async def until(holds: Callable[[], Any]) -> None:
-    """Let the loop turn until it holds; the test's own limit ends what never does."""
-    while not holds():
-        await asyncio.sleep(0)

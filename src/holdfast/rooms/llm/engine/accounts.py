@@ -6,6 +6,7 @@ call) has a row of cost 0.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from holdfast.kernel.clock import Clock, Stamps
 from holdfast.kernel.event import LlmCall
@@ -98,21 +99,21 @@ class Accounts:
             )
         )
 
-    def entry(self, request: Request, **more: object) -> Entry:
+    def entry(self, request: Request, **more: Any) -> Entry:
+        """The row of a request; `more`: what became of it, by the row's names."""
         payer = request.payer
-        facts: dict[str, object] = {
-            "id": self._new_id(),
-            "at_ms": int(self._clock.wall() * 1000),
-            "request_id": request.request_id,
-            "trace_id": request.trace_id,
-            "tenant": payer.tenant,
-            "user": payer.user,
-            "key_id": payer.key,
-            "model": request.model,
-            "purpose": request.purpose,
+        return Entry(
+            id=self._new_id(),
+            at_ms=int(self._clock.wall() * 1000),
+            request_id=request.request_id,
+            trace_id=request.trace_id,
+            tenant=payer.tenant,
+            user=payer.user,
+            key_id=payer.key,
+            model=request.model,
+            purpose=request.purpose,
             **more,
-        }
-        return Entry(**facts)  # type: ignore[arg-type] # its fields by name; a test writes every one
+        )
 
     def calibrated(self, model: str, estimate: int) -> int:
         known = self._calibrations.get(model)

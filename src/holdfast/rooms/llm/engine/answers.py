@@ -10,8 +10,9 @@ from holdfast.ports.cache import Cache
 from holdfast.rooms.llm.rules.asking import Answered, Request
 from holdfast.rooms.llm.rules.settings import CacheSettings
 
-KIND = "llm"
-"""The cache's kind: its share of memory, and the spread of its times to live."""
+KIND = "llm_exact"
+"""The cache's kind: its share of memory, and the spread of its times to live. Not by variant: the key holds
+what an arm does otherwise, and whoever reads is in a request, whoever keeps in a task of its own."""
 
 
 class Kept(msgspec.Struct):

@@ -122,16 +122,16 @@ def ended_by(passing: Passing, caught: BaseException, limits: Limits, made: Atte
     return failed_by(passing.end(failed_by(caught), limits.ends) or caught)
 
 
-async def ask_whole(path: Path, body: Body, limits: Limits, made: Attempt) -> Body:
+def ask_whole(path: Path, body: Body, limits: Limits, made: Attempt) -> Awaitable[Body]:
     """A whole answer. Raises ProviderFailed."""
     if path.settings.watch:
-        return await _ask_watched(path, body, limits, made)
-    return await _ask(path, path.provider.chat, path.body_for(body, stream=False), limits, made)
+        return _ask_watched(path, body, limits, made)
+    return _ask(path, path.provider.chat, body, limits, made)
 
 
-async def ask_vectors(path: Path, body: Body, limits: Limits, made: Attempt) -> Body:
+def ask_vectors(path: Path, body: Body, limits: Limits, made: Attempt) -> Awaitable[Body]:
     """An embeddings list. Raises ProviderFailed."""
-    return await _ask(path, path.provider.embed, path.body_for(body, stream=False), limits, made)
+    return _ask(path, path.provider.embed, body, limits, made)
 
 
 async def _ask(
@@ -141,7 +141,7 @@ async def _ask(
     made.sent = True
     try:
         with limits.within("answer", path.settings.attempt_s):
-            answer = await ask(body, path.key)
+            answer = await ask(path.body_for(body, stream=False), path.key)
     except BaseException as caught:
         error = ended_by(passing, caught, limits, made)
         if error is caught:

@@ -359,22 +359,26 @@ class LlmClient:
     def _limits(self, request: Request) -> Limits:
         """By the model's setting, the caller's wish and the request's deadline, whichever is first."""
         now, total_s = self._clock.monotonic(), self.config.settings_of(request.model).total_s
+        ends = until = now + total_s
+        if request.total_s is not None:
+            until = min(until, now + request.total_s)
         ctx = current_ctx()
-        wishes = (total_s, request.total_s, None if ctx is None else ctx.remaining_s())
-        until = now + min(wish for wish in wishes if wish is not None)
-        return Limits(self._clock, until, ends=now + total_s, first_token_s=request.first_token_s)
+        remaining_s = None if ctx is None else ctx.remaining_s()
+        if remaining_s is not None:
+            until = min(until, now + remaining_s)
+        return Limits(self._clock, until, ends=ends, first_token_s=request.first_token_s)
 
 
-async def _asked(work: Work, body: Body, path: Path, limits: Limits, made: Attempt) -> Body:
-    return await work.ask(path, body, limits, made)
+def _asked(work: Work, body: Body, path: Path, limits: Limits, made: Attempt) -> Awaitable[Body]:
+    return work.ask(path, body, limits, made)
 
 
-async def _opened(body: Body, path: Path, limits: Limits, made: Attempt) -> Opened:
-    return await open_stream(path, body, limits, made)
+def _opened(body: Body, path: Path, limits: Limits, made: Attempt) -> Awaitable[Opened]:
+    return open_stream(path, body, limits, made)
 
 
-async def _chunks(body: Body, path: Path, limits: Limits, made: Attempt) -> list[Body]:
-    return await all_chunks(path, body, limits, made)
+def _chunks(body: Body, path: Path, limits: Limits, made: Attempt) -> Awaitable[list[Body]]:
+    return all_chunks(path, body, limits, made)
 
 
 def _estranged(path: Path, model: str) -> None:

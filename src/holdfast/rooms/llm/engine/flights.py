@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from holdfast.kernel.errors import Unavailable, unavailable
@@ -18,45 +19,57 @@ class Flight(Generic[A, P]):
     listener that leaves cancels nobody; when the last one has left, the producer is cancelled.
     """
 
-    __slots__ = ("_done", "_listeners", "_on_end", "_turn", "about", "parts", "task")
+    __slots__ = (
+        "_answer",
+        "_error",
+        "_flights",
+        "_is_over",
+        "_listeners",
+        "_trace",
+        "_waiting",
+        "about",
+        "key",
+        "parts",
+        "task",
+    )
 
-    def __init__(self, produce: "Callable[[Flight[A, P]], Awaitable[A]]", on_end: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, key: str, flights: "Flights[A, P]", produce: "Callable[[Flight[A, P]], Awaitable[A]]"
+    ) -> None:
+        self.key = key
         self.parts: list[P] = []
         self.about: Any = None
         """What whoever opened it wants those who join to know."""
+        self._flights = flights
         self._listeners = 0
-        self._turn: asyncio.Future[None] = loop.create_future()
-        self._done: asyncio.Future[A] = loop.create_future()
-        self._done.add_done_callback(_seen)
-        self._on_end = on_end
-        self.task = loop.create_task(self._run(produce), context=contextvars.Context())
-        # One that is cancelled before its first step never gets to say so itself.
-        self.task.add_done_callback(self._never_began)
+        self._waiting: list[asyncio.Future[None]] = []
+        """One a listener that waits: for the next part, or the end."""
+        self._is_over = False
+        self._answer: A | None = None
+        self._error: BaseException | None = None
+        self._trace: TracebackType | None = None
+        self.task = asyncio.get_running_loop().create_task(self._run(produce), context=contextvars.Context())
 
     async def _run(self, produce: "Callable[[Flight[A, P]], Awaitable[A]]") -> None:
         try:
             answer = await produce(self)
         except asyncio.CancelledError:
-            self._end(error=_stopped())
+            self.end(error=_stopped())
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who listen
-            self._end(error=error)
+            self.end(error=error)
         else:
-            self._end(answer)
+            self.end(answer)
 
-    def _end(self, answer: A | None = None, error: BaseException | None = None) -> None:
-        self._on_end()
-        if not self._done.done():
-            if error is not None:
-                self._done.set_exception(error)
-            else:
-                self._done.set_result(answer)  # type: ignore[arg-type] # None only where A may be None
+    def end(self, answer: A | None = None, error: BaseException | None = None) -> None:
+        """Nothing follows: the answer or the error goes to whoever listens. The first end counts."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._answer, self._error = answer, error
+        self._trace = None if error is None else error.__traceback__
+        self._flights.forget(self)
         self._wake()
-
-    def _never_began(self, task: "asyncio.Task[None]") -> None:
-        if not self._done.done():
-            self._end(error=_stopped())
 
     def emit(self, part: P) -> None:
         """One more part for everyone, those who join later included."""
@@ -64,8 +77,22 @@ class Flight(Generic[A, P]):
         self._wake()
 
     def _wake(self) -> None:
-        turn, self._turn = self._turn, asyncio.get_running_loop().create_future()
-        turn.set_result(None)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _news(self) -> "asyncio.Future[None]":
+        """The next part, or the end."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        return waiter
+
+    def _result(self) -> A:
+        if self._error is not None:
+            # Raised for each listener: none is to see where others have waited.
+            raise self._error.with_traceback(self._trace)
+        return self._answer  # type: ignore[return-value] # None only where A may be None
 
     @property
     def listeners(self) -> int:
@@ -79,7 +106,9 @@ class Flight(Generic[A, P]):
         """The answer, waited for as one more listener."""
         self._listeners += 1
         try:
-            return await asyncio.shield(self._done)
+            while not self._is_over:
+                await self._news()
+            return self._result()
         finally:
             self.leave()
 
@@ -87,10 +116,10 @@ class Flight(Generic[A, P]):
         """One more listener, as soon as there is a first part or it has ended; raises its error."""
         self._listeners += 1
         try:
-            while not self.parts and not self._done.done():
-                await asyncio.shield(self._turn)
+            while not self.parts and not self._is_over:
+                await self._news()
             if not self.parts:
-                self._done.result()
+                self._result()
         except BaseException:
             self.leave()
             raise
@@ -99,28 +128,22 @@ class Flight(Generic[A, P]):
     async def part(self, at: int) -> P:
         """The part number `at`; raises StopAsyncIteration behind the last, or the error that it ends with."""
         while at >= len(self.parts):
-            if self._done.done():
-                self._done.result()
+            if self._is_over:
+                self._result()
                 raise StopAsyncIteration
-            await asyncio.shield(self._turn)
+            await self._news()
         return self.parts[at]
 
     def leave(self) -> None:
         """One listener less; without any the producer is stopped."""
         self._listeners -= 1
         if not self._listeners and not self.task.done():
-            self._on_end()
+            self._flights.forget(self)
             self.task.cancel()
 
 
 def _stopped() -> Unavailable:
     return unavailable("the call was stopped", 1.0, hint="ask again")
-
-
-def _seen(future: "asyncio.Future[Any]") -> None:
-    """An error that nobody listened to is no news for the loop's log."""
-    if not future.cancelled():
-        future.exception()
 
 
 class Listening(Generic[P]):
@@ -153,7 +176,7 @@ class Flights(Generic[A, P]):
 
     def __init__(self) -> None:
         self._under_way: dict[str, Flight[A, P]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._producing: dict[asyncio.Task[None], Flight[A, P]] = {}
         """Producers that have not ended, those that nobody can join any more included."""
         self.joined = 0
         self._closed = False
@@ -169,20 +192,25 @@ class Flights(Generic[A, P]):
         if found is not None:
             self.joined += 1
             return found, True
-
-        def forget() -> None:
-            if self._under_way.get(key) is flight:
-                del self._under_way[key]
-
-        flight = self._under_way[key] = Flight(produce, forget)
-        self._tasks.add(flight.task)
-        flight.task.add_done_callback(self._tasks.discard)
+        flight = self._under_way[key] = Flight(key, self, produce)
+        self._producing[flight.task] = flight
+        flight.task.add_done_callback(self._landed)
         return flight, False
+
+    def forget(self, flight: Flight[A, P]) -> None:
+        """Nobody joins it any more."""
+        if self._under_way.get(flight.key) is flight:
+            del self._under_way[flight.key]
+
+    def _landed(self, task: "asyncio.Task[None]") -> None:
+        flight = self._producing.pop(task)
+        # A producer that was cancelled before its first step never got to say so itself.
+        flight.end(error=_stopped())
 
     async def close(self) -> None:
         """Stop every producer, whoever listens, for good; returns when each has closed its accounts."""
         self._closed = True
-        tasks = list(self._tasks)
+        tasks = list(self._producing)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,6 +15,7 @@ from holdfast.rooms.llm.rules.ledger import (
     Entry,
     Place,
     Sum,
+    Whose,
     add_up,
     clean,
     day_before,
@@ -64,8 +65,8 @@ class Ledger:
         self._waiting: deque[Entry] = deque()
         self._bytes = 0
         self._under_way: _Batch | None = None
-        self._served: dict[tuple[str, str, str, str, str], int] = {}
-        """Kept answers since the last batch, by tenant, user, key, model and provider."""
+        self._served: dict[Whose, int] = {}
+        """Kept answers since the last batch."""
         self._spilled_sums: dict[Place, Sum] = {}
         self._writing = asyncio.Lock()
         self._came = asyncio.Event()

@@ -63,6 +63,18 @@ class Path:
         return Candidate(index, self.upstream, rank, settings.priority, settings.weight, settings.attempts)
 
 
+class Chain:
+    """All that a call of one public model may go to: its paths, then those of its fallbacks."""
+
+    __slots__ = ("candidates", "paths")
+
+    def __init__(self, ranked: Sequence[tuple[int, Path]]) -> None:
+        """`ranked`: each path with its rank in the chain of fallbacks."""
+        self.paths = [path for _, path in ranked]
+        self.candidates = [path.candidate(at, rank) for at, (rank, path) in enumerate(ranked)]
+        """The paths as far as choosing is concerned, at the same places."""
+
+
 class Paths:
     """The paths of every public model, with the fallback chains behind them."""
 
@@ -84,7 +96,7 @@ class Paths:
         for name, settings in deployments.items():
             self._add(name, settings, guards, make)
         self.public: Mapping[str, Sequence[str]] = config.public_names()
-        self._chains = {name: self._chain(name) for name in self.public}
+        self._chains = {name: Chain(self._ranked(name)) for name in self.public}
 
     def _add(
         self, name: str, settings: Deployment, guards: Guards, make: Callable[[str, Deployment], Provider]
@@ -104,11 +116,11 @@ class Paths:
             self._of.setdefault(name, []).append(path)
             self.all.append(path)
 
-    def of(self, model: str) -> list[tuple[int, Path]]:
-        """The paths of a public model and of its fallbacks, each with its rank in the chain."""
+    def of(self, model: str) -> Chain:
+        """What a public model may go to."""
         return self._chains[model]
 
-    def _chain(self, model: str) -> list[tuple[int, Path]]:
+    def _ranked(self, model: str) -> list[tuple[int, Path]]:
         models = [model, *self._config.settings_of(model).fallbacks]
         found: list[tuple[int, Path]] = []
         seen: set[str] = set()

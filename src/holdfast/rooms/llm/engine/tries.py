@@ -1,7 +1,7 @@
 """The attempts of one call: one after another, with waits where they must be, until one answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from holdfast.kernel.guard import Budget, Retry
 from holdfast.kernel.guard.breaker import CLOSED, COOLING, HALF_OPEN, OPEN
 from holdfast.kernel.guard.testing import MODE
 from holdfast.rooms.llm.engine.attempts import Attempt, Limits
-from holdfast.rooms.llm.engine.paths import Path
+from holdfast.rooms.llm.engine.paths import Chain, Path
 from holdfast.rooms.llm.engine.telling import problem_of
 from holdfast.rooms.llm.rules.failures import HeldBack, Kind, ProviderFailed
 from holdfast.rooms.llm.rules.routing import (
@@ -47,7 +47,7 @@ class Tries:
 
     def __init__(
         self,
-        chain: Sequence[tuple[int, Path]],
+        chain: Chain,
         retry: Retry,
         budget: Budget,
         *,
@@ -56,9 +56,9 @@ class Tries:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         told: Callable[[Attempt], None],
     ) -> None:
-        self._paths = [path for _, path in chain]
-        candidates = [path.candidate(at, rank) for at, (rank, path) in enumerate(chain)]
-        self._standings = [Standing(each) for each in in_order(candidates, [chance() for _ in candidates])]
+        self._paths = chain.paths
+        chances = [chance() for _ in chain.candidates]
+        self._standings = [Standing(each) for each in in_order(chain.candidates, chances)]
         self._retry = retry
         self._budget = budget
         self._clock = clock
@@ -78,7 +78,8 @@ class Tries:
         if step is NOTHING:
             raise self._nobody()
         while True:
-            await self._pause(step.wait_s)
+            if step.wait_s > 0:
+                await self._pause(step.wait_s)
             try:
                 if hedge_s:
                     return await self._hedged(self._paths[step.index], attempt, limits, hedge_s)
@@ -150,23 +151,18 @@ class Tries:
         While another is well and untried, one that failed is left to the probes in the background: a caller's
         request is no probe.
         """
-        now = self._clock.monotonic()
-        guards = [self._paths[each.candidate.index].guard for each in self._standings]
-        spared = any(
-            guard.breaker.state == CLOSED and not each.tried
-            for guard, each in zip(guards, self._standings, strict=True)
-        )
+        held, spared = [], False
         for standing in self._standings:
             path = self._paths[standing.candidate.index]
-            breaker = path.guard.breaker
-            held_s = breaker.next_s(now)
-            if spared and path.is_probed and breaker.state in (OPEN, HALF_OPEN):
-                standing.held_s = inf
-                continue
-            if held_s > 0:
-                held_s = min(held_s, _PROBING_S) if breaker.state == HALF_OPEN else held_s
-                held_s += _MARGIN_S
-            standing.held_s = held_s
+            standing.held_s = 0.0
+            if path.guard.breaker.state != CLOSED:
+                held.append((standing, path))
+            elif not standing.tried:
+                spared = True
+        if held:
+            now = self._clock.monotonic()
+            for standing, path in held:
+                standing.held_s = _held_s(path, now, spared)
         return self._standings
 
     def _standing(self, path: Path) -> Standing:
@@ -181,7 +177,7 @@ class Tries:
         return None
 
     async def _pause(self, seconds: float) -> None:
-        if seconds > 0 and MODE.waits:
+        if MODE.waits:
             self.waited_s += seconds
             await self._sleep(seconds)
 
@@ -202,3 +198,14 @@ class Tries:
             kind, "every deployment of this model is held back for longer than the call may take"
         )
         return problem_of(held, soonest_hint(self._look()))
+
+
+def _held_s(path: Path, now: float, spared: bool) -> float:
+    """How long the breaker of a path that is not well holds it back; `spared`: another one can be asked."""
+    breaker = path.guard.breaker
+    if spared and path.is_probed and breaker.state in (OPEN, HALF_OPEN):
+        return inf
+    held_s = breaker.next_s(now)
+    if held_s <= 0:
+        return held_s
+    return (min(held_s, _PROBING_S) if breaker.state == HALF_OPEN else held_s) + _MARGIN_S

@@ -62,7 +62,11 @@ def _plain(value: Any) -> Any:
             return _digest(value)
         return value
     if kind is dict:
-        return {name: _field(name, item) for name, item in value.items()}
+        # A short text is what most fields are, and stays as it is.
+        return {
+            name: item if type(item) is str and len(item) <= DIGESTED else _field(name, item)
+            for name, item in value.items()
+        }
     if kind is list or kind is tuple:
         return [_plain(item) for item in value]
     if kind is float:
@@ -104,8 +108,8 @@ def is_cacheable(body: dict[str, Any], allow_sampled: bool = False) -> bool:
         return "input" in body
     if body.get("web_search_options") is not None:
         return False
-    tools: list[Any] = body.get("tools") or []
-    if any(
+    tools: list[Any] | None = body.get("tools")
+    if tools and any(
         not isinstance(tool, dict) or tool.get("type", "function") not in ("function", "custom")
         for tool in tools
     ):
@@ -174,7 +178,7 @@ def same_model(asked: str, answered: str) -> bool:
     >>> same_model("openai/gpt-4o", "gpt-4o"), same_model("sonnet-4-latest", "sonnet-4-20250514")
     (True, True)
     """
-    return _undated(asked) == _undated(answered)
+    return asked == answered or _undated(asked) == _undated(answered)
 
 
 def _undated(model: str) -> str:

@@ -93,9 +93,23 @@ class Sum(msgspec.Struct):
         self.cost += other.cost
         self.free += other.free
 
+    def count(self, entry: Entry) -> None:
+        """One entry more. A free answer's tokens were paid for elsewhere, and are not counted again."""
+        if entry.outcome in FREE_OUTCOMES:
+            self.free += 1
+            return
+        self.calls += 1
+        self.failures += entry.outcome.startswith("failed:")
+        self.tokens_in += entry.tokens_in
+        self.tokens_out += entry.tokens_out
+        self.tokens_cached += entry.tokens_cached
+        self.cost += entry.cost
+
 
 Place = tuple[str, str, str]
 """(day, dimension, id)."""
+Whose = tuple[str, str, str, str, str]
+"""Tenant, user, key, model and provider, in the order of DIMENSIONS."""
 
 
 def clean(entry: Entry) -> Entry:
@@ -131,38 +145,37 @@ def day_of(at_ms: int, zone: tzinfo) -> str:
 
 
 def add_up(entries: Iterable[Entry], zone: tzinfo) -> dict[Place, Sum]:
-    """The sums of the entries by day and each dimension."""
-    sums: dict[Place, Sum] = {}
+    """The sums of the entries by day and each dimension.
+
+    First by everybody concerned at once, and only those sums by each dimension: a batch has many entries
+    and few who made them. A day begins on a whole minute, whatever the zone.
+    """
+    days: dict[int, str] = {}
+    alike: dict[tuple[str, Whose], Sum] = {}
     for entry in entries:
-        day = day_of(entry.at_ms, zone)
-        one = sum_of(entry)
-        ids = ("", entry.tenant, entry.user, entry.key_id, entry.model, entry.provider)
-        for dimension, id in zip(DIMENSIONS, ids, strict=True):
+        minute = entry.at_ms // 60_000
+        day = days.get(minute)
+        if day is None:
+            day = days[minute] = day_of(entry.at_ms, zone)
+        whose = (entry.tenant, entry.user, entry.key_id, entry.model, entry.provider)
+        found = alike.get((day, whose))
+        if found is None:
+            found = alike[day, whose] = Sum()
+        found.count(entry)
+    return _by_dimension(alike.items())
+
+
+def served_sums(served: Mapping[Whose, int], day: str) -> dict[Place, Sum]:
+    """The sums of kept answers, counted by whose they were."""
+    return _by_dimension(((day, whose), Sum(free=count)) for whose, count in served.items())
+
+
+def _by_dimension(alike: Iterable[tuple[tuple[str, Whose], Sum]]) -> dict[Place, Sum]:
+    sums: dict[Place, Sum] = {}
+    for (day, whose), one in alike:
+        for dimension, id in zip(DIMENSIONS, ("", *whose), strict=True):
             sums.setdefault((day, dimension, id), Sum()).add(one)
     return sums
-
-
-def served_sums(served: Mapping[tuple[str, str, str, str, str], int], day: str) -> dict[Place, Sum]:
-    """The sums of kept answers, counted by tenant, user, key, model and provider."""
-    sums: dict[Place, Sum] = {}
-    for who, count in served.items():
-        for dimension, id in zip(DIMENSIONS, ("", *who), strict=True):
-            sums.setdefault((day, dimension, id), Sum()).add(Sum(free=count))
-    return sums
-
-
-def sum_of(entry: Entry) -> Sum:
-    """One entry as a sum. A free answer's tokens were paid for elsewhere, and are not counted again."""
-    if entry.outcome in FREE_OUTCOMES:
-        return Sum(free=1)
-    return Sum(
-        calls=1,
-        failures=int(entry.outcome.startswith("failed:")),
-        tokens_in=entry.tokens_in,
-        tokens_out=entry.tokens_out,
-        tokens_cached=entry.tokens_cached,
-        cost=entry.cost,
-    )
 
 
 def merge(into: dict[Place, Sum], more: Mapping[Place, Sum], most: int) -> None:

@@ -30,6 +30,9 @@ def in_order(candidates: Sequence[Candidate], chances: Sequence[float]) -> list[
     `chances` in [0, 1), one each. (Efraimidis and Spirakis 2006: the largest u^(1/w) comes first.)
     """
 
+    if len(candidates) == 1:
+        return list(candidates)
+
     def place(at: int) -> tuple[int, int, float]:
         chosen = candidates[at]
         return chosen.rank, chosen.priority, -log(max(chances[at], 1e-300)) / chosen.weight

@@ -96,10 +96,10 @@ class Admitted(msgspec.Struct, frozen=True):
     key: VirtualKey
     own: tuple[Limit, ...]
 
-    def payer(self, model: str, user: str = "") -> Payer:
-        """Who pays for a call of this model. `user`: whom the caller names, where the key is nobody's."""
+    def payer(self, model: str, user: str = "", tenant: str = "") -> Payer:
+        """Who pays for a call of this model. `user`, `tenant`: who asks, where the key is nobody's."""
         key = self.key
-        return Payer(key.tenant, key.user or user, key.id, model, self.own)
+        return Payer(key.tenant or tenant, key.user or user, key.id, model, self.own)
 
     def check(self, now_s: float) -> None:
         """Raises KeyDisabled, KeyExpired."""
@@ -110,7 +110,8 @@ class Admitted(msgspec.Struct, frozen=True):
 
     def allows(self, model: str) -> bool:
         """Whether the key may use the model."""
-        return any(fnmatchcase(model, pattern) for pattern in self.key.models)
+        models = self.key.models
+        return "*" in models or any(fnmatchcase(model, pattern) for pattern in models)
 
     def check_model(self, model: str) -> None:
         """Raises ModelNotAllowed."""
