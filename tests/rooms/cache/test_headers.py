@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from holdfast.edge.identity import Config as IdentityConfig
 from holdfast.edge.identity import Identities
+from holdfast.kernel.context import current_ctx
 from holdfast.kernel.errors import Misconfigured
 from holdfast.rooms.cache.engine.responses import Responses
 from holdfast.rooms.cache.rules import kinds
@@ -158,6 +159,29 @@ async def test_credentials_that_nobody_understood_make_an_answer_private_too():
     without = Door(at.edge.app)
     found = await without.get(headers=[("Authorization", "Basic Zm9vOmJhcg==")])
     assert found.headers["cache-control"].startswith("private, ")
+
+
+@pytest.mark.parametrize("where", ["door", "used on the way"])
+@pytest.mark.parametrize("tag", [True, "7"])
+async def test_what_depends_on_a_variant_is_for_no_shared_cache_and_asked_for_anew(where, tag):
+    """A CDN would give one arm's answer to everybody; a browser would keep it beyond a rollback."""
+    responses = Responses((), KINDS)
+
+    def handler() -> None:
+        responses.respond(public="everyone", tags=["farms"], etag=tag)
+        ctx = current_ctx()
+        assert ctx is not None
+        if where == "door":
+            ctx.variants = {"rank": "control"}
+        else:
+            ctx.event.note(exposed="rank=control 1 u")
+
+    found = await door(responses, handler).get()
+    assert found.headers["cache-control"] == "private, no-cache"
+    assert "surrogate-key" not in found.headers
+    assert "cdn-cache-control" not in found.headers
+    # The hash of the body tells arms apart; a version of the handler's own may not.
+    assert ("etag" in found.headers) is (tag is True)
 
 
 async def test_a_failure_says_nothing_and_no_store_says_it_all():

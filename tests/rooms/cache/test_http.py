@@ -26,7 +26,7 @@ from holdfast.rooms.cache.rules.settings import Config
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
 from tests.rooms.cache.door import Door, answers
-from tests.rooms.cache.shared.nodes import until
+from tests.waiting import until
 
 
 def parts_of(shared: RedisShared | None = None, name: str = "node") -> tuple[Parts, SharedTier | None]:

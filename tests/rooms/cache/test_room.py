@@ -14,7 +14,7 @@ from holdfast.rooms.cache.rules.kinds import KindSettings
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
 from tests.meters import RecordingMeter
-from tests.rooms.cache.shared.nodes import until
+from tests.waiting import until
 
 
 def make_room(data_dir, shared=None, meter=None, **settings):
@@ -56,7 +56,7 @@ async def test_a_room_alone_keeps_warms_and_remembers_over_a_restart(tmp_path):
 
 
 async def test_a_room_with_a_shared_store_says_when_nothing_is_heard(tmp_path, own_redis):
-    shared = RedisShared(own_redis.url, SharedConfig(heartbeat_s=0.2), SystemClock())
+    shared = RedisShared(own_redis.url, SharedConfig(budget_ms=5_000, heartbeat_s=0.2), SystemClock())
     room, supervisor = make_room(tmp_path, shared)
     assert room.engine.keeper.is_cut_off
     await shared.start()
@@ -111,7 +111,8 @@ def test_without_a_shared_store_its_gauges_read_nil(tmp_path):
 
 
 async def test_the_gauges_of_the_second_tier_tell_what_is_still_to_be_said(tmp_path, own_redis):
-    shared, meter = RedisShared(own_redis.url, SharedConfig(heartbeat_s=0.2), SystemClock()), RecordingMeter()
+    shared = RedisShared(own_redis.url, SharedConfig(budget_ms=5_000, heartbeat_s=0.2), SystemClock())
+    meter = RecordingMeter()
     room, supervisor = make_room(tmp_path, shared, meter)
     await shared.start()
     await room.start()

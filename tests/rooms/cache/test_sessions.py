@@ -1,6 +1,5 @@
 """Sessions: on memory alone, on a shared store by two nodes, and while that store is away."""
 
-import asyncio
 import re
 
 import msgspec
@@ -25,6 +24,7 @@ from holdfast.rooms.cache.rules.sessions import (
 )
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
+from tests.waiting import until
 
 KINDS = kinds.merge({})
 
@@ -44,12 +44,6 @@ def sessions(shared=None, clock=None, **settings) -> Sessions:
         shared=shared,
         namespace="test",
     )
-
-
-async def until(holds) -> None:
-    """Turn the loop until it is so."""
-    while not await holds():
-        await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from holdfast.ports.services import NoMeter
 from holdfast.rooms.cache.engine.cache import CacheEngine
 from holdfast.rooms.cache.rules.kinds import KindSettings
 from holdfast.rooms.cache.rules.settings import Config
+from tests.waiting import until
 
 PLAIN = KindSettings(jitter=0, early_beta=0)
 """Times are what they are said to be."""
@@ -53,15 +54,6 @@ class Factory:
         if self.raises is not None:
             raise self.raises
         return number if self.gives is None else self.gives
-
-
-async def until(holds):
-    """Let the loop turn until `holds()`."""
-    for _ in range(10_000):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never held")
 
 
 async def settle(engine):

@@ -13,8 +13,9 @@ from holdfast.kernel.event import Event
 from holdfast.rooms.cache.engine.flights import Flights
 from holdfast.rooms.cache.rules.kinds import KindSettings
 from holdfast.rooms.cache.rules.problems import LoadCancelled, LoadTimeout, Recursion
+from tests.waiting import until
 
-from .making import Factory, make_engine, refused, settle, until
+from .making import Factory, make_engine, refused, settle
 
 USER = contextvars.ContextVar("user", default="nobody")
 

@@ -9,7 +9,7 @@ import pytest
 from holdfast.kernel.context import detached, enter, leave
 from holdfast.kernel.event import Event
 from holdfast.rooms.cache.rules.kinds import KindSettings
-from tests.rooms.cache.shared.nodes import until
+from tests.waiting import until
 
 from .making import Factory
 from .test_two_nodes import engine_on

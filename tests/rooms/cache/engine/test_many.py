@@ -7,8 +7,9 @@ import pytest
 from holdfast.kernel.clock import ManualClock
 from holdfast.rooms.cache.rules.kinds import KindSettings
 from holdfast.rooms.cache.rules.problems import BadValue
+from tests.waiting import until
 
-from .making import Factory, make_engine, settle, until
+from .making import Factory, make_engine, settle
 
 
 class ManyFactory(Factory):

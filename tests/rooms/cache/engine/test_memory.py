@@ -108,13 +108,13 @@ async def test_ever_new_keys_stay_within_the_bounds():
     async def load():
         return "농장"
 
-    for number in range(200_000):
+    for number in range(50_000):
         await engine.get_or_set(f"key:{number}", load)
     memory = engine.keeper.memory
     assert len(memory.entries) <= 5_000
     assert memory.size_bytes <= 4 << 20
     assert len(engine.flights) == 0
-    assert engine.keeper.tallies["default"].evictions >= 195_000
+    assert engine.keeper.tallies["default"].evictions >= 45_000
 
 
 VALUES = {

@@ -6,8 +6,9 @@ import pytest
 
 from holdfast.kernel.clock import ManualClock
 from holdfast.rooms.cache.rules.kinds import KindSettings
+from tests.waiting import until
 
-from .making import Factory, make_engine, settle, until
+from .making import Factory, make_engine, settle
 
 KINDS = {
     "swr": KindSettings(ttl_s=10, stale_s=20, fail_safe_s=60, retry_s=5, jitter=0, early_beta=0),

@@ -17,7 +17,7 @@ from holdfast.rooms.cache.rules.kinds import KindSettings
 from holdfast.rooms.cache.rules.settings import Config
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
-from tests.rooms.cache.shared.nodes import until
+from tests.waiting import until
 
 from .making import Factory
 
@@ -31,14 +31,14 @@ KINDS = {
 @contextlib.asynccontextmanager
 async def engine_on(url, name, namespace, *, ahead_s=0, kinds=None, **settings):
     clock, order = SystemClock(), HybridClock()
-    shared = RedisShared(url, SharedConfig(budget_ms=500, heartbeat_s=0.2), clock)
+    shared = RedisShared(url, SharedConfig(budget_ms=5_000, heartbeat_s=0.2), clock)
     engine = CacheEngine(
         Config(kinds={**KINDS, **(kinds or {})}, **settings),
         clock=clock,
         meter=NoMeter(),
         rng=Random(name),
         order=order,
-        now_us=lambda: shared.clock_us() + round(ahead_s * 1e6),
+        now_us=lambda lean: shared.clock_us(lean) + round(ahead_s * 1e6),
     )
     tier = SharedTier(
         shared,
@@ -185,6 +185,8 @@ async def test_when_the_server_dies_nobody_notices_and_when_it_is_back_nothing_o
         assert await a.get_or_set("k", factory, tags=["t"]) == 3
         own_redis.launch()
         await until(lambda: not (a.keeper.is_cut_off or b.keeper.is_cut_off))
+        # What was stored meanwhile is said after it is heard again.
+        await until(lambda: not any(each._remote.state()["journal_writes"] for each in (a, b)))
         # The server is empty: whoever asks first stores what all get; what was invalidated is seen by nobody.
         found = [await engine.get_or_set("k", factory, tags=["t"]) for engine in (a, b, a, b)]
         assert 1 not in found

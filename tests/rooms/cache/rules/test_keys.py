@@ -83,6 +83,7 @@ def test_what_has_no_fixed_text_is_refused(value):
 
 
 def test_a_key_must_be_text():
-    check_key("")
+    for key in ("", " ", "\0", "사과", "x" * 10_000):
+        check_key(key)
     with pytest.raises(BadKey, match="int"):
         check_key(7)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -12,17 +12,8 @@ from holdfast.rooms.cache.engine.shared import SharedTier
 from holdfast.rooms.cache.rules.entry import Entry, HybridClock, Marker
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config
-
-
-async def until(holds: Callable[[], Any], patience_s: float = 30.0) -> Any:
-    """What `holds` gives once it is true."""
-    loop = asyncio.get_running_loop()
-    end, turn = loop.time() + patience_s, asyncio.Event()
-    while not (found := holds()):
-        assert loop.time() < end, f"not within {patience_s} s"
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(turn.wait(), 0.005)
-    return found
+from tests.free_ports import free_port
+from tests.waiting import until
 
 
 async def pause(seconds: float) -> None:
@@ -62,8 +53,9 @@ class Node:
     ears: Ears = field(default_factory=Ears)
     stamps: HybridClock = field(default_factory=HybridClock)
 
-    def stamp(self) -> int:
-        return self.stamps.stamp(self.shared.clock_us())
+    def stamp(self, lean: int = -1) -> int:
+        """What begins has the earliest time that it can be; a marker (1) the latest."""
+        return self.stamps.stamp(self.shared.clock_us(lean))
 
     def entry(self, key: str, body: bytes = b'"v"', born: int | None = None, ttl_s: float = 60.0, **rest):
         now = self.clock.monotonic()
@@ -78,7 +70,7 @@ class Node:
         return entry
 
     async def mark(self, scope: str, name: str = "") -> Marker:
-        marker = Marker(scope, name, self.stamp())
+        marker = Marker(scope, name, self.stamp(1))
         await self.tier.mark([marker])
         return marker
 
@@ -115,7 +107,7 @@ class Cut:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.port = 0
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -123,7 +115,6 @@ class Cut:
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Every connection falls, and none is taken, until `open`."""

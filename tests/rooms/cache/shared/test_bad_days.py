@@ -8,8 +8,9 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.ports.shared import SharedDown
 from holdfast.rooms.cache.engine.remote import Lease
 from holdfast.rooms.cache.rules.entry import EVERYTHING, KEY, PREFIX, TAG, Entry, Marker
-from tests.rooms.cache.shared.nodes import cut_wire, node, pause, until
+from tests.rooms.cache.shared.nodes import cut_wire, node, pause
 from tests.stores.redis.proxy import Proxy
+from tests.waiting import until
 
 SCOPES = [(KEY, "farm:1"), (TAG, "user:1"), (PREFIX, "farm:"), (EVERYTHING, "")]
 
@@ -216,8 +217,8 @@ async def test_a_sentinel_fail_over(redis_sentinel):
         redis_sentinel.master.kill()
         await until(lambda: not a.tier.is_up)
         await a.mark(TAG, "t")
-        await until(lambda: a.tier.state()["is_joined"] and a.tier.state()["journal_markers"] == 0, 60.0)
-        await until(lambda: b.tier.state()["is_joined"], 60.0)
+        await until(lambda: a.tier.state()["is_joined"] and a.tier.state()["journal_markers"] == 0)
+        await until(lambda: b.tier.state()["is_joined"])
         assert await b.body("k") is None
         await a.fill("k", b"new", tags=("t",))
         assert await b.body("k") == b"new"
@@ -235,8 +236,8 @@ async def test_a_cluster_s_master_dies(own_redis_cluster):
         doomed.kill()
         for key in keys:
             await a.mark(TAG, f"tag:{key}")
-        await until(lambda: a.tier.state()["journal_markers"] == 0, 60.0)
-        await until(lambda: a.tier.state()["is_joined"] and b.tier.state()["is_joined"], 60.0)
+        await until(lambda: a.tier.state()["journal_markers"] == 0)
+        await until(lambda: a.tier.state()["is_joined"] and b.tier.state()["is_joined"])
         assert await b.tier.fetch(keys) == [None] * len(keys)
         for key in keys:
             await a.fill(key, b"new", tags=(f"tag:{key}",))

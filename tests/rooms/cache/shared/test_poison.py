@@ -6,7 +6,8 @@ from holdfast.rooms.cache.engine.remote import Lease
 from holdfast.rooms.cache.rules.entry import EVERYTHING, KEY, PREFIX, TAG
 from holdfast.rooms.cache.store.keys import Keys
 from holdfast.rooms.cache.store.wire import Life, encode_entry
-from tests.rooms.cache.shared.nodes import node, until
+from tests.rooms.cache.shared.nodes import node
+from tests.waiting import until
 
 KEYS = Keys("holdfast")
 

@@ -7,6 +7,8 @@ from random import Random
 import pytest
 
 from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.context import detached, enter, leave
+from holdfast.kernel.event import Event
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.cache.engine.cache import CacheEngine
 from holdfast.rooms.cache.engine.shared import SharedTier
@@ -14,7 +16,8 @@ from holdfast.rooms.cache.rules.entry import HybridClock
 from holdfast.rooms.cache.rules.settings import Config
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
-from tests.rooms.cache.shared.nodes import cut_wire, until
+from tests.rooms.cache.shared.nodes import cut_wire
+from tests.waiting import until
 
 WAYS = [{"keys": ["farm:1"]}, {"tags": ["user:1"]}, {"prefix": "farm:"}, {"everything": True}]
 
@@ -28,7 +31,7 @@ async def engine(url: str, name: str, config: Config | None = None):
 @contextlib.asynccontextmanager
 async def engine_and_tier(url: str, name: str, config: Config | None = None):
     clock, order = SystemClock(), HybridClock()
-    shared = RedisShared(url, SharedConfig(budget_ms=500.0, heartbeat_s=0.2), clock)
+    shared = RedisShared(url, SharedConfig(budget_ms=5_000.0, heartbeat_s=0.2), clock)
     cache = CacheEngine(
         *(config or Config(),),
         clock=clock,
@@ -175,3 +178,43 @@ async def test_a_node_that_stops_while_it_stores_leaves_its_value_and_not_the_lo
             await asked
         assert await waiting == "old"
         assert other.calls == 0
+
+
+@contextlib.contextmanager
+def asked_by(variants):
+    ctx = detached(Event())
+    ctx.variants = variants
+    token = enter(ctx)
+    try:
+        yield
+    finally:
+        leave(token)
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_arms_are_apart_on_every_node_and_one_that_has_none_reaches_them(redis_database, how):
+    async with engine(redis_database, "one") as one, engine(redis_database, "two") as two:
+        two.varies = lambda: True
+        for arm in ("control", "treatment"):
+            with asked_by({"rank": arm}):
+                assert await one.get_or_set("farm:1", Source(arm), tags=["user:1"]) == arm
+                assert await two.get_or_set("farm:1", Source("none"), tags=["user:1"]) == arm
+        assert await two.get("farm:1") is None
+        await two.invalidate(**how)
+        for arm in ("control", "treatment"):
+            with asked_by({"rank": arm}):
+                assert await two.get_or_set("farm:1", Source(f"new {arm}"), tags=["user:1"]) == f"new {arm}"
+                await until(lambda: one.fresh_for("farm:1", "default") is None)
+                assert await one.get_or_set("farm:1", Source("none"), tags=["user:1"]) == f"new {arm}"
+
+
+async def test_a_value_set_for_one_arm_is_kept_for_all_nodes_and_the_others_load_anew(redis_database):
+    async with engine(redis_database, "one") as one, engine(redis_database, "two") as two:
+        for arm in ("control", "treatment"):
+            with asked_by({"rank": arm}):
+                await one.get_or_set("farm:1", Source(arm))
+        with asked_by({"rank": "control"}):
+            await one.set("farm:1", "written")
+            assert await two.get("farm:1") == "written"
+        with asked_by({"rank": "treatment"}):
+            assert await one.get_or_set("farm:1", Source("anew")) == "anew"

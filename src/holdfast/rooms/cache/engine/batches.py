@@ -1,16 +1,18 @@
 """Many keys in one call: what memory lacks is asked for together and loaded together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from holdfast.ports.shared import SharedDown
+from holdfast.rooms.cache.engine.arms import tags_with
 from holdfast.rooms.cache.engine.asking import Asking
 from holdfast.rooms.cache.engine.flights import Flight, Flights
 from holdfast.rooms.cache.engine.keeper import Keeper
 from holdfast.rooms.cache.engine.loading import Loader, Want, Word, cancelled, is_cancelled
 from holdfast.rooms.cache.engine.remote import Lease, Remote
+from holdfast.rooms.cache.rules.arms import key_of
 from holdfast.rooms.cache.rules.entry import KEY, Entry, Marker
 from holdfast.rooms.cache.rules.freshness import Absent, State
 from holdfast.rooms.cache.rules.kinds import Kind
@@ -31,11 +33,18 @@ class Batches:
         self._asking = asking
         self._remote = remote
 
-    async def get_many(self, keys: Sequence[str], kind: Kind, returns: Any) -> dict[str, Any]:
+    async def get_many(self, keys: Sequence[str], kind: Kind, returns: Any, arms: str = "") -> dict[str, Any]:
+        if not arms:
+            return await self._get_many(dict.fromkeys(keys), kind, returns)
+        plain = {key_of(key, arms): key for key in keys}
+        found = await self._get_many(plain, kind, returns)
+        return {plain[key]: value for key, value in found.items()}
+
+    async def _get_many(self, keys: Iterable[str], kind: Kind, returns: Any) -> dict[str, Any]:
         keeper, asking = self._keeper, self._asking
         found: dict[str, Any] = {}
         missing: list[str] = []
-        for key in dict.fromkeys(keys):
+        for key in keys:
             held = keeper.find(key, returns)
             if held is None or keeper.judge(held, keeper.now()) is not State.FRESH:
                 keeper.tallies[kind.name].misses += 1
@@ -75,11 +84,20 @@ class Batches:
         ttl_s: float | None,
         tags: tuple[str, ...],
         returns: Any,
+        arms: str = "",
     ) -> None:
         keeper = self._keeper
         # Built before anything is kept: one value that cannot be kept leaves all as it was.
         entries = [
-            keeper.build(key, kind, value, born=keeper.stamp(), ttl_s=ttl_s, tags=tags, returns=returns)
+            keeper.build(
+                key_of(key, arms),
+                kind,
+                value,
+                born=keeper.stamp(),
+                ttl_s=ttl_s,
+                tags=tags_with(tags, key, arms),
+                returns=returns,
+            )
             for key, value in values.items()
         ]
         kept, dropped = [], []
@@ -108,10 +126,16 @@ class Batches:
         ttl_s: float | None,
         tags: tuple[str, ...],
         returns: Any,
+        arms: str = "",
     ) -> dict[str, Any]:
+        plain = {key_of(key, arms): key for key in keys}
+        if arms:
+            factory = _of_arms(factory, plain, arms)
         wants = {
-            key: Want(key, kind, partial(_single, factory, key), ttl_s, tags, returns)
-            for key in dict.fromkeys(keys)
+            key: Want(
+                key, kind, partial(_single, factory, key), ttl_s, tags_with(tags, named, arms), returns, arms
+            )
+            for key, named in plain.items()
         }
         found: dict[str, Any] = {}
         while len(found) < len(wants):
@@ -119,7 +143,7 @@ class Batches:
             flights = self._depart(factory, kind, wants, found)
             for key, flight in flights.items():
                 found.update(await self._arrive(flight, wants[key], marks))
-        return {key: found[key] for key in wants if found[key] is not None}
+        return {named: found[key] for key, named in plain.items() if found[key] is not None}
 
     def _depart(
         self, factory: ManyFactory, kind: Kind, wants: Mapping[str, Want], found: dict[str, Any]
@@ -161,7 +185,7 @@ class Batches:
     def _run(self, opened: list[Flight], factory: ManyFactory, kind: Kind, wants: Mapping[str, Want]) -> None:
         """One task for all of them, in a flight of its own that each of them waits for."""
         first = opened[0]
-        lead = Flight(first.loop, first.key, kind.name, (), first.born, first.marks)
+        lead = Flight(first.loop, first.key, kind.name, (), first.born, first.marks, first.arms)
         for flight in opened:
             flight.waits_for.add(lead)
         task = self._flights.run(lead, self._fly(lead, opened, factory, kind, wants))
@@ -243,6 +267,16 @@ class Batches:
             if loader.settle(flight, entry):
                 kept.append(entry)
         return kept
+
+
+def _of_arms(factory: ManyFactory, plain: Mapping[str, str], arms: str) -> ManyFactory:
+    """The caller's factory, asked by the caller's keys, for entries that lie elsewhere."""
+
+    async def load(keys: Sequence[str]) -> Mapping[str, Any]:
+        values = await factory([plain[key] for key in keys])
+        return {key_of(key, arms): value for key, value in values.items()}
+
+    return load
 
 
 async def _single(factory: ManyFactory, key: str) -> Any:

@@ -1,8 +1,9 @@
 """The cache of one process: the port `Cache`, over memory and, where there is one, the second tier.
 
 A key names one computation, whoever asks: callers of one key share one value and one load, so what the
-answer depends on (user, tenant, model) must stand in the key. Values are shared objects: who changes what
-it got changes it for everyone, unless the kind is `isolated`.
+answer depends on (user, tenant, model) must stand in the key. Variants that the door assigned to the
+request stand in it by themselves, unless the kind says otherwise (`rules/arms.py`). Values are shared
+objects: who changes what it got changes it for everyone, unless the kind is `isolated`.
 """
 
 import asyncio
@@ -14,19 +15,21 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current
 from holdfast.ports.cache import Factory
 from holdfast.ports.services import Meter
+from holdfast.rooms.cache.engine.arms import arms_now, tags_with
 from holdfast.rooms.cache.engine.asking import Asking
 from holdfast.rooms.cache.engine.batches import Batches
 from holdfast.rooms.cache.engine.counts import Export, Tally
 from holdfast.rooms.cache.engine.decorator import CachedCall, decorate
-from holdfast.rooms.cache.engine.flights import Flights
+from holdfast.rooms.cache.engine.flights import Flights, inside
 from holdfast.rooms.cache.engine.keeper import Keeper
 from holdfast.rooms.cache.engine.loading import Loader, Want
 from holdfast.rooms.cache.engine.remote import Remote
 from holdfast.rooms.cache.engine.values import Decode, Encode, decode_value, encode_value
+from holdfast.rooms.cache.rules.arms import APART, key_of, tag_of
 from holdfast.rooms.cache.rules.entry import EVERYTHING, KEY, PREFIX, TAG, Entry, HybridClock, Marker
 from holdfast.rooms.cache.rules.eviction import MAX_HITS
 from holdfast.rooms.cache.rules.freshness import State
-from holdfast.rooms.cache.rules.problems import BadCall, check_key
+from holdfast.rooms.cache.rules.problems import BadCall, check_key, check_prefix
 from holdfast.rooms.cache.rules.settings import Config
 
 T = TypeVar("T")
@@ -48,7 +51,7 @@ class CacheEngine:
         rng: Random,
         remote: Remote | None = None,
         order: HybridClock | None = None,
-        now_us: Callable[[], int] | None = None,
+        now_us: Callable[[int], int] | None = None,
         encode: Encode = encode_value,
         decode: Decode = decode_value,
     ) -> None:
@@ -58,11 +61,14 @@ class CacheEngine:
             clock=clock,
             chance=rng.random,
             order=order or HybridClock(),
-            now_us=now_us or (lambda: int(clock.wall() * 1e6)),
+            now_us=now_us or (lambda lean: int(clock.wall() * 1e6)),
             encode=encode,
             decode=decode,
         )
         self.flights = Flights()
+        self.varies: Callable[[], bool] = bool
+        """Whether requests are assigned variants anywhere: then dropping a key is told for all its arms."""
+        self._has_arms = False
         self.export = Export(meter, lambda: list(self.keeper.tallies.values()))
         self._remote: Remote | None = None
         self._entries = self.keeper.memory.entries
@@ -99,7 +105,11 @@ class CacheEngine:
         The factory may return `Cached` or `Absent`. Its error goes to everyone who waits, once, and is not
         kept. Raises LoadTimeout when nothing comes in time and no last good value stands in.
         """
-        # The hit is written out here: one frame, one look-up, no call but the clock's.
+        # The hit is written out here: one frame, one look-up, no call but the clock's and the context's.
+        ctx = current()
+        plain, arms = key, ""
+        if ctx.variants if ctx is not None else inside():
+            key, arms = self._of_arm(key, kind)
         try:
             entry = self._entries[key]
         except (KeyError, TypeError):
@@ -114,7 +124,6 @@ class CacheEngine:
                 tally.hits += 1
                 if entry.hits < MAX_HITS:
                     entry.hits += 1
-                ctx = current()
                 if ctx is not None:
                     facts = ctx.event.facts
                     if facts is None:
@@ -122,15 +131,31 @@ class CacheEngine:
                     else:
                         facts["cache"] = tally.fact
                 return entry.value  # type: ignore[no-any-return] # what the factory of this key returned
-        check_key(key)
-        want = Want(key, self.keeper.kind(kind), factory, ttl_s, _tags(tags), returns)
+        check_key(plain)
+        all_tags = tags_with(_tags(tags), plain, arms)
+        want = Want(key, self.keeper.kind(kind), factory, ttl_s, all_tags, returns, arms)
         return await self._asking.obtain(want)  # type: ignore[no-any-return] # likewise
+
+    def _of_arm(self, key: str, kind: str) -> tuple[str, str]:
+        """Where the entry lies for who asks now, and for which arms that is."""
+        check_key(key)
+        arms = arms_now(self.keeper.kind(kind))
+        if not arms:
+            return key, ""
+        self._has_arms = True
+        return f"{key}{APART}{arms}", arms
 
     async def get(
         self, key: str, *, kind: str = "default", otherwise: Any = None, returns: Any = None
     ) -> Any:
         """The value, or `otherwise`; neither a stale value nor a remembered absence counts."""
-        found = await self.get_many((key,), kind=kind, returns=returns)
+        check_key(key)
+        of_kind = self.keeper.kind(kind)
+        arms = arms_now(of_kind)
+        entry = self.fresh(key_of(key, arms))
+        if entry is not None and self.is_plain(entry, returns):
+            return self.hit(entry)
+        found = await self._batches.get_many((key,), of_kind, returns, arms)
         return found.get(key, otherwise)
 
     async def set(
@@ -152,7 +177,8 @@ class CacheEngine:
         self, keys: Sequence[str], *, kind: str = "default", returns: Any = None
     ) -> dict[str, Any]:
         """What is there and fresh, by key; one round trip for all that memory does not have."""
-        return await self._batches.get_many(_keys(keys), self.keeper.kind(kind), returns)
+        found = self.keeper.kind(kind)
+        return await self._batches.get_many(_keys(keys), found, returns, arms_now(found))
 
     async def set_many(
         self,
@@ -163,11 +189,13 @@ class CacheEngine:
         tags: Sequence[str] = (),
         returns: Any = None,
     ) -> None:
-        """Keep them all, in one round trip."""
-        _keys(list(values))
-        await self._batches.set_many(
-            values, self.keeper.kind(kind), ttl_s=ttl_s, tags=_tags(tags), returns=returns
-        )
+        """Keep them all, in one round trip. What other variants hold under the same keys is dropped."""
+        keys, found = _keys(list(values)), self.keeper.kind(kind)
+        arms = arms_now(found)
+        self._has_arms = self._has_arms or bool(arms)
+        if self._reaches_arms():
+            await self._tell(self._everyone_s(keys, self.keeper.marker_stamp()))
+        await self._batches.set_many(values, found, ttl_s=ttl_s, tags=_tags(tags), returns=returns, arms=arms)
 
     async def get_or_set_many(
         self,
@@ -183,8 +211,11 @@ class CacheEngine:
 
         A key that the factory leaves out is absent: it is left out here too, and remembered as such.
         """
+        found = self.keeper.kind(kind)
+        arms = arms_now(found)
+        self._has_arms = self._has_arms or bool(arms)
         return await self._batches.get_or_set_many(
-            _keys(keys), factory, self.keeper.kind(kind), ttl_s=ttl_s, tags=_tags(tags), returns=returns
+            _keys(keys), factory, found, ttl_s=ttl_s, tags=_tags(tags), returns=returns, arms=arms
         )
 
     # -- invalidation ----------------------------------------------------------------------------
@@ -197,17 +228,32 @@ class CacheEngine:
         prefix: str | None = None,
         everything: bool = False,
     ) -> None:
-        """Drop entries here and on every node; a load that began before stores nothing."""
-        stamp = self.keeper.stamp()
-        markers = [Marker(KEY, key, stamp) for key in _keys(keys)]
+        """Drop entries here and on every node, of every variant; a load that began before stores nothing."""
+        stamp = self.keeper.marker_stamp()
+        markers = self._everyone_s(_keys(keys), stamp)
         markers += [Marker(TAG, tag, stamp) for tag in _tags(tags)]
         if prefix is not None:
-            check_key(prefix)
+            check_prefix(prefix)
             markers.append(Marker(PREFIX, prefix, stamp))
         if everything:
             markers.append(Marker(EVERYTHING, "", stamp))
         if not markers:
             raise BadCall("nothing to invalidate", hint="name keys, tags, a prefix, or everything=True")
+        await self._tell(markers)
+
+    def _everyone_s(self, keys: Sequence[str], stamp: int) -> list[Marker]:
+        """What kills the entries of these keys: those that all share, and where there are any, each arm's."""
+        markers = [Marker(KEY, key, stamp) for key in keys]
+        if self._reaches_arms():
+            markers += [Marker(TAG, tag_of(key), stamp) for key in keys]
+        return markers
+
+    def _reaches_arms(self) -> bool:
+        """Whether some process may hold entries of arms; once it may, it may until this one ends."""
+        self._has_arms = self._has_arms or self.varies()
+        return self._has_arms
+
+    async def _tell(self, markers: Sequence[Marker]) -> None:
         self.heard(markers)
         if self._remote is not None:
             await self._remote.mark(markers)
@@ -263,6 +309,10 @@ class CacheEngine:
             return None
         return entry
 
+    def fresh_for(self, key: str, kind: str) -> Entry | None:
+        """The fresh entry of whoever asks, by its variants."""
+        return self.fresh(key_of(key, arms_now(self.keeper.kind(kind))))
+
     def is_plain(self, entry: Entry, returns: Any = None) -> bool:
         """Whether a hit on it needs no second look: no early refresh, no value decoded for the caller."""
         return self._now() < entry.plain_until and (entry.returns is returns or returns is None)
@@ -278,6 +328,9 @@ class CacheEngine:
     def explain(self, key: str) -> dict[str, Any]:
         """Why this key is answered as it is, for the admin addresses. Never its value."""
         found: dict[str, Any] = {"key": key, "state": "absent", "loading": len(self.flights.all_of(key))}
+        arms = [stored for stored in list(self._entries) if stored.startswith(key + APART)]
+        if arms:
+            found["variants"] = [stored[len(key) + 1 :].split(APART) for stored in arms]
         entry = self._entries.get(key)
         if entry is None:
             return found

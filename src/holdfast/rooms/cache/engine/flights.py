@@ -19,12 +19,15 @@ Outcome = Entry | Exception
 
 _inside: ContextVar["Flight | None"] = ContextVar("holdfast_cache_flight", default=None)
 """The load that this code is part of: how a load that waits for itself is found."""
+inside = _inside.get
+"""That load, or None outside one."""
 
 
 class Flight:
     """One load and those who wait for it."""
 
     __slots__ = (
+        "arms",
         "born",
         "has_ended",
         "is_outdated",
@@ -43,7 +46,16 @@ class Flight:
         "was_shared",
     )
 
-    def __init__(self, loop: Loop, key: str, kind: str, tags: tuple[str, ...], born: int, marks: int) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        key: str,
+        kind: str,
+        tags: tuple[str, ...],
+        born: int,
+        marks: int,
+        arms: str = "",
+    ) -> None:
         self.loop = loop
         self.key = key
         self.kind = kind
@@ -51,6 +63,8 @@ class Flight:
         self.born = born
         self.marks = marks
         """How many markers were known when it began."""
+        self.arms = arms
+        """For which variants it is: what its factory asks of the cache is for the same ones."""
         self.waiters: set[asyncio.Future[Outcome]] = set()
         self.waits_for: set[Flight] = set()
         self.task: asyncio.Task[None] | None = None

@@ -36,7 +36,7 @@ class Keeper:
         clock: Clock,
         chance: Callable[[], float],
         order: HybridClock,
-        now_us: Callable[[], int],
+        now_us: Callable[[int], int],
         encode: Encode,
         decode: Decode,
     ) -> None:
@@ -64,9 +64,18 @@ class Keeper:
         return kinds.find(self.kinds, name)
 
     def stamp(self) -> int:
-        """A stamp for what begins now."""
+        """A stamp for what begins now: not later than it does.
+
+        Nodes know the time to within a round trip. A load that begins before another node invalidates must be
+        older than the marker by whatever clocks: so what begins has the earliest time that it can be.
+        """
         with self._lock:
-            return self._order.stamp(self._now_us())
+            return self._order.stamp(self._now_us(-1))
+
+    def marker_stamp(self) -> int:
+        """A stamp for what invalidates now: not earlier than it does."""
+        with self._lock:
+            return self._order.stamp(self._now_us(1))
 
     def build(
         self,

@@ -29,6 +29,8 @@ class Want(msgspec.Struct, eq=False):
     ttl_s: float | None = None
     tags: tuple[str, ...] = ()
     returns: Any = None
+    arms: str = ""
+    """The variants that stand in `key`."""
 
 
 class Word(Enum):
@@ -66,9 +68,8 @@ class Loader:
 
     def new_flight(self, loop: asyncio.AbstractEventLoop, want: Want) -> Flight:
         """A flight that others join from now on; its task is still to be given."""
-        flight = Flight(
-            loop, want.key, want.kind.name, want.tags, self._keeper.stamp(), self._keeper.markers.count
-        )
+        stamp, marks = self._keeper.stamp(), self._keeper.markers.count
+        flight = Flight(loop, want.key, want.kind.name, want.tags, stamp, marks, want.arms)
         self._flights.open(flight)
         return flight
 

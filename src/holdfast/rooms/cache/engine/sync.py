@@ -46,7 +46,7 @@ class SyncCache:
             )
 
         self._refuse_loop()
-        held = self._engine.fresh(key) if isinstance(key, str) else None
+        held = self._engine.fresh_for(key, kind) if isinstance(key, str) else None
         if held is not None and self._engine.is_plain(held, returns):
             return self._engine.hit(held)  # type: ignore[no-any-return] # what the factory of this key returned
         return self._run(ask)

@@ -11,6 +11,7 @@ import msgspec
 
 from holdfast.kernel.codec import encode_json
 from holdfast.rooms.cache.engine.cache import CacheEngine
+from holdfast.rooms.cache.rules.arms import is_of_an_arm
 
 logger = logging.getLogger("holdfast.cache")
 
@@ -127,7 +128,8 @@ class Warmup:
             return 0
         keys: dict[str, list[str]] = {}
         for entry in self._engine.keeper.memory.hottest(self._limit):
-            if not entry.kind.startswith("session"):  # whose sessions were open is no business of a file
+            # Whose sessions were open is no business of a file; a loader outside requests has no variants.
+            if not entry.kind.startswith("session") and not is_of_an_arm(entry.key):
                 keys.setdefault(entry.kind, []).append(entry.key)
         await asyncio.to_thread(self._write, Hot(FORMAT, keys))
         return sum(map(len, keys.values()))

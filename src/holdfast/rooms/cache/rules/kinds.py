@@ -35,6 +35,8 @@ class Kind(msgspec.Struct, frozen=True):
     """How eagerly an entry is refreshed before its end (XFetch's beta); 0: never."""
     isolated: bool = False
     """Every caller gets a value of its own, decoded for it, that it may change."""
+    by_variant: bool = True
+    """Requests of different variants have entries of their own."""
     max_bytes: int = 0
     """A part of the memory for this kind alone; 0: it shares what is left."""
 
@@ -52,6 +54,7 @@ class KindSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     negative_ttl_s: Seconds | None = None
     early_beta: Annotated[float, Meta(ge=0, le=100)] | None = None
     isolated: bool | None = None
+    by_variant: bool | None = None
     max_bytes: Annotated[int, Meta(ge=0)] | None = None
 
 
@@ -61,9 +64,15 @@ KNOWN: Mapping[str, KindSettings] = {
     "farm_list": KindSettings(ttl_s=300),
     "recommendation": KindSettings(ttl_s=1800),
     "llm": KindSettings(ttl_s=3600, hard_s=120),
+    # Its keys are digests of everything that a model hears, prompt and model of an arm included.
+    "llm_exact": KindSettings(ttl_s=3600, hard_s=120, by_variant=False),
     "prediction": KindSettings(ttl_s=3600, hard_s=60),
-    "session": KindSettings(ttl_s=86400, jitter=0, fail_safe_s=0, early_beta=0, isolated=True),
-    "session_short": KindSettings(ttl_s=1800, jitter=0, fail_safe_s=0, early_beta=0, isolated=True),
+    "session": KindSettings(
+        ttl_s=86400, jitter=0, fail_safe_s=0, early_beta=0, isolated=True, by_variant=False
+    ),
+    "session_short": KindSettings(
+        ttl_s=1800, jitter=0, fail_safe_s=0, early_beta=0, isolated=True, by_variant=False
+    ),
 }
 """The kinds that are there without a setting."""
 

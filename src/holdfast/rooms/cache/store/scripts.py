@@ -40,22 +40,25 @@ CLAIM = _script(
     "claim",
     """
 -- V L D; token, floor, lease_ms, skew_us, refresh -> value | busy for ms | {born, poisoned}
-local at, poisoned = now(), 0
+local at, poisoned, lies = now(), 0, nil
 if ARGV[5] == '0' then
   local v = redis.pcall('GET', KEYS[1])
   if v then
-    local born = born_of(v)
-    if not born then
+    lies = born_of(v)
+    if not lies then
       redis.call('DEL', KEYS[1])
       poisoned = 1
-    elseif born > tonumber(ARGV[2]) and at < struct.unpack('>I8', v, 11) then
+    elseif lies > tonumber(ARGV[2]) and at < struct.unpack('>I8', v, 11) then
       return v
     end
   end
+else
+  lies = born_of(head(KEYS[1]))
 end
 if held(KEYS[2]) then return math.max(1, redis.call('PTTL', KEYS[2])) end
--- Servers of a cluster agree to about a millisecond: a load is dated early rather than late.
-local born = math.max(at - tonumber(ARGV[4]), number(KEYS[3]) + 1)
+-- Servers of a cluster agree to about a millisecond: a load is dated early rather than late, but after
+-- what it finds here and is to replace.
+local born = math.max(at - tonumber(ARGV[4]), number(KEYS[3]) + 1, math.min((lies or 0) + 1, at))
 redis.call('SET', KEYS[2], ARGV[1] .. '|' .. digits(born), 'PX', ARGV[3])
 return {digits(born), poisoned}
 """,
