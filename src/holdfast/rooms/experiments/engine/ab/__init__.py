@@ -1,0 +1,1 @@
+"""Experiments at work: exposures, sums, looks."""

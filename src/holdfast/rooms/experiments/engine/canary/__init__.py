@@ -1,0 +1,1 @@
+"""Releases at work: counting, the controller's turn, rollback."""

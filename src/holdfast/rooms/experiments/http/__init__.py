@@ -1,0 +1,1 @@
+"""The room's addresses, a file for each family."""

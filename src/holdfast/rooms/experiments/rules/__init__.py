@@ -1,0 +1,1 @@
+"""Nouns, errors and pure decisions of safe change."""

@@ -1,0 +1,1 @@
+"""How a release is judged: counts in, evidence kept, a verdict out."""

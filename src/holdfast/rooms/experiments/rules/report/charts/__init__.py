@@ -1,0 +1,1 @@
+"""Pictures as inline SVG: pure functions from figures to markup, without a library."""

@@ -1,0 +1,1 @@
+"""How an experiment is judged: plans, sums, tests, corrections, a verdict."""

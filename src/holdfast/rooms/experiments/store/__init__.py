@@ -1,0 +1,1 @@
+"""Every table and statement of the room."""

@@ -1,0 +1,137 @@
+"""Decisions that are taken back, alarms that are not lost, and turns that do not hinder each other."""
+
+import msgspec
+import pytest
+
+from holdfast.rooms.experiments.engine.flags.editing import Editor
+from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
+from holdfast.rooms.experiments.rules.evaluating import evaluate
+from holdfast.rooms.experiments.rules.experiments import Plan, Watched
+from holdfast.rooms.experiments.rules.problems import WrongState
+from holdfast.rooms.experiments.store.rules import RuleStore
+from tests.rooms.experiments.engine.ab.streams import exposure
+from tests.rooms.experiments.engine.ab.test_experiments import DAY_S, begun, crowd
+
+
+async def test_an_alarm_outlives_a_change_by_somebody_else(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    before = await begun(experiments)
+    await experiments.change_shares("buttons", {"treatment": 2000}, "lee")
+    assert await experiments.lives.alarmed(before, "srm:1", "p = 1e-9") is not None
+    stored = await experiments.lives.one("buttons")
+    assert (stored.phase, stored.life.alarms) == (2, ("srm:1",))
+    assert await experiments.lives.alarmed(before, "srm:1", "p = 1e-9") is None
+
+
+async def test_a_shipped_arm_is_taken_back_by_the_kill_switch_and_by_another_decision(known, made, clock):
+    experiments, rules = made(known), RuleStore(known)
+    await begun(experiments)
+    await experiments.take(crowd(1, 400))
+    await experiments.stop("buttons", "kim", "treatment", "it pays")
+    looks = len((await experiments.page("buttons", "kim")).looks)
+
+    async def served():
+        return evaluate(await rules.load(), "buttons", "somebody").variant
+
+    assert await served() == "treatment"
+    editor = Editor(rules, Rulebook(rules), clock)
+    await editor.switch("buttons", False, "lee")
+    assert await served() == "control"
+    await editor.switch("buttons", True, "lee")
+    with pytest.raises(WrongState, match="everybody gets 'treatment'"):
+        await experiments.stop("buttons", "lee", "treatment")
+    ended = (await experiments.lives.one("buttons")).life.stopped_ms
+    clock.advance(DAY_S)
+    stopped = await experiments.stop("buttons", "lee", reason="it does not")
+    assert await served() == "control"
+    assert (stopped.life.decision, stopped.life.stopped_ms) == ("control", ended)
+    page = await experiments.page("buttons", "kim")
+    assert len(page.looks) == looks
+    assert [(step.what.en, step.detail) for step in page.steps if "everybody gets “" in step.what.en] == [
+        ("ended: everybody gets “treatment”", "it pays"),
+        ("decided anew: everybody gets “control”", "it does not"),
+    ]
+    await experiments.stop("buttons", "kim", "treatment")
+    assert await served() == "treatment"
+
+
+async def test_what_never_ran_is_not_decided_anew(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await begun(experiments, cuped_days=7)
+    await experiments.stop("buttons", "kim")
+    with pytest.raises(WrongState):
+        await experiments.stop("buttons", "kim", "treatment")
+
+
+async def test_one_whose_turn_fails_keeps_no_other_from_its_own(sqlite_known, made, clock, caplog):
+    experiments = made(sqlite_known)
+    for name in ("buttons", "prices"):
+        await begun(experiments, name=name)
+        await experiments.take(crowd(1, 200, name=name))
+    # A zone that is gone from the machine's list.
+    row = await experiments.lives.one("buttons")
+    gone = msgspec.structs.replace(row.experiment, zone="Gone/Nowhere")
+    await experiments.lives._moved(msgspec.structs.replace(row, experiment=gone))
+    clock.advance(DAY_S)
+    await experiments.turn()
+    await experiments.turn()
+    assert (await experiments.results("prices")).who == "holdfast"
+    assert [r.getMessage() for r in caplog.records].count("the turn of experiment buttons fails") == 1
+
+
+async def test_who_is_second_to_forget_units_forgets_those_of_the_rest(sqlite_known, made, clock):
+    experiments = made(sqlite_known, keep_days=1)
+    for name in ("buttons", "prices"):
+        await begun(experiments, name=name)
+        await experiments.take(crowd(1, 20, name=name))
+        await experiments.stop(name, "kim")
+    clock.advance(2 * DAY_S)
+    second, forgotten = made(sqlite_known, "p2", keep_days=1), experiments.lives.forgotten
+
+    async def late(stored):
+        if stored.experiment.name == "buttons":
+            await second.lives.forgotten(stored)
+        await forgotten(stored)
+
+    experiments.lives.forgotten = late
+    await experiments.turn()
+    assert [stored.life.forgotten for stored in await experiments.all()] == [True, True]
+
+
+async def test_each_phase_and_each_metric_has_an_alarm_of_its_own(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    metrics = (Watched("bought", "primary"), Watched("spent", "guardrail", 0.02))
+    await begun(experiments, metrics=metrics, plan=Plan(units_per_arm=3000))
+    for phase in (1, 2):
+        await experiments.take(crowd(phase, 2500, control=0.5, treatment=0.2, phase=phase, at=phase * 60))
+        await experiments.look("buttons", "kim")
+        clock.advance(60)
+        if phase == 1:
+            await experiments.change_shares("buttons", {}, "kim")
+    alarms = (await experiments.lives.one("buttons")).life.alarms
+    assert {f"harm:{phase}:treatment:{metric}" for phase in (1, 2) for metric in ("bought", "spent")} <= {
+        *alarms
+    }
+
+
+async def test_the_hourly_check_grows_stricter_by_the_hour(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    await begun(experiments)
+    clock.advance(2.5 * 3600)
+    # p = 0.0005: enough for a look, not for the third hour.
+    await experiments.take(exposure(f"u{n}", "control" if n < 555 else "treatment", 1) for n in range(1000))
+    await experiments.turn()
+    assert (await experiments.lives.one("buttons")).life.alarms == ()
+    await experiments.take(exposure(f"v{n}", "control", 2) for n in range(100))
+    clock.advance(3600)
+    await experiments.turn()
+    assert (await experiments.lives.one("buttons")).life.alarms == ("srm:1",)
+
+
+async def test_a_look_goes_by_the_same_limit_at_any_hour(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    await begun(experiments)
+    clock.advance(2.5 * 3600)
+    await experiments.take(exposure(f"u{n}", "control" if n < 555 else "treatment", 1) for n in range(1000))
+    await experiments.look("buttons", "kim")
+    assert (await experiments.lives.one("buttons")).life.alarms == ("srm:1",)

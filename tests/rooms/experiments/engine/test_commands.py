@@ -1,0 +1,33 @@
+"""Who gives a command, and definitions from files."""
+
+import pytest
+
+from holdfast.kernel.errors import BadInput
+from holdfast.rooms.experiments.engine.commands import actor, from_file
+from holdfast.rooms.experiments.rules.experiments import Experiment
+from holdfast.rooms.experiments.rules.releases import Release
+
+
+def test_the_actor_is_whoever_has_logged_in(monkeypatch):
+    monkeypatch.setenv("LOGNAME", "김서연")
+    assert actor() == "cli:김서연"
+
+
+@pytest.mark.parametrize("kind", [Experiment, Release])
+@pytest.mark.parametrize(
+    ("ending", "text"), [("toml", 'name = "buttons"\n'), ("json", '{"name": "buttons"}')]
+)
+def test_a_definition_is_read_by_the_files_ending(tmp_path, kind, ending, text):
+    path = tmp_path / f"one.{ending}"
+    path.write_text(text, "utf-8")
+    assert from_file(path, kind, "").name == "buttons"
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"name = ", b'name = "a"\nstrange = 1\n', None])
+def test_a_file_that_is_none_is_refused_with_the_hint(tmp_path, raw):
+    path = tmp_path / "one.toml"
+    if raw is not None:
+        path.write_bytes(raw)
+    with pytest.raises(BadInput, match=r"one\.toml") as refused:
+        from_file(path, Experiment, "read the docs")
+    assert refused.value.hint == "read the docs"
