@@ -8,11 +8,13 @@ import pytest
 
 from holdfast.kernel.clock import ManualClock, SystemClock
 from holdfast.kernel.ids import IdSource
-from holdfast.ports.services import NoEventLog, NoMeter
+from holdfast.ports.flags import Flags, NoFlags
+from holdfast.ports.services import EventLog, NoEventLog, NoMeter
 from holdfast.rooms.recommend import store
 from holdfast.rooms.recommend.engine.engine import Engine
 from holdfast.rooms.recommend.engine.feedback import Action
 from holdfast.rooms.recommend.engine.recommender import Ask
+from holdfast.rooms.recommend.engine.release import Release
 from holdfast.rooms.recommend.engine.writing import Item, save_items
 from holdfast.rooms.recommend.rules.answers import Personalized
 from holdfast.rooms.recommend.rules.settings import Config
@@ -64,15 +66,17 @@ async def make_on_postgres(postgres_database: str, tmp_path: Path) -> AsyncItera
 async def _made(url: str, tmp_path: Path) -> AsyncIterator[Make]:
     worlds: list[World] = []
 
-    async def one(**settings: object) -> World:
+    async def one(*, flags: Flags | None = None, log: EventLog | None = None, **settings: object) -> World:
         clock = worlds[0].clock if worlds else ManualClock()
         sql = open_sql(url, tmp_path, SystemClock())
         await sql.start()
         await migrate(sql, {"recommend": store.MIGRATIONS}, clock.wall)
+        config = Config(**settings)  # type: ignore[arg-type] # the test names settings of any type
         engine = Engine(
-            Config(**settings),  # type: ignore[arg-type] # the test names settings of any type
+            config,
+            release=Release(config, flags or NoFlags()),
             sql=sql,
-            log=NoEventLog(),
+            log=log or NoEventLog(),
             meter=NoMeter(),
             clock=clock,
             ids=IdSource(),

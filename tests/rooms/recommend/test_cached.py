@@ -14,15 +14,14 @@ from sqlalchemy import text
 
 from holdfast.kernel.context import detached, enter, leave
 from holdfast.kernel.event import Event
-from holdfast.kernel.route import Call
 from holdfast.ports.cache import NoCache
 from holdfast.rooms.recommend.engine.engine import Engine
 from holdfast.rooms.recommend.engine.feedback import Action
 from holdfast.rooms.recommend.engine.recommender import Ask
 from holdfast.rooms.recommend.engine.repeating import Repeating, user_tag
 from holdfast.rooms.recommend.engine.writing import Item, save_items, save_persona
-from holdfast.rooms.recommend.http import PersonalizedBody, RecommendHttp
-from holdfast.rooms.recommend.rules.settings import Config
+from holdfast.rooms.recommend.rules.settings import Config, Variant
+from tests.given_flags import GivenFlags
 from tests.rooms.recommend import conftest
 from tests.rooms.recommend.conftest import Make, World, liked_by_groups
 from tests.rooms.recommend.engine import test_feedback, test_recommender
@@ -270,15 +269,15 @@ async def test_ten_at_once_get_one_decision(world: World) -> None:
     assert len({answer.answer_id for answer in answers}) == 1
 
 
-async def test_the_arms_of_an_experiment_never_share_an_answer(world: World) -> None:
+async def test_the_arms_of_a_release_never_share_an_answer(make: Make) -> None:
+    flags = GivenFlags()
+    world = await make(flags=flags, variants={"treatment": Variant(diversity=0.0)})
     await catalogue(world)
-    http = RecommendHttp(lambda: world.engine, Config())
-
-    def call(variant: str) -> Call:
-        return Call(Event(variant=variant), body=PersonalizedBody(user_id="u"))
-
-    found = [(await http.personalized(call(arm))).answer_id for arm in ("control", "treatment", "control")]
-    assert found[0] == found[2] != found[1]
+    found = []
+    for arm in ("control", "treatment", "control", "treatment"):
+        flags.arms["u"] = arm
+        found.append((await world.ask("u")).answer_id)
+    assert found[0] == found[2] != found[1] == found[3]
 
 
 async def test_the_cap_of_exposure_holds_for_answers_made_elsewhere(make: Make, noted: Event) -> None:

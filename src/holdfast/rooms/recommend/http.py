@@ -120,7 +120,6 @@ class RecommendHttp:
                 diversity=body.diversity,
                 weights=body.weights,
                 explain=body.explain,
-                variant=call.event.variant,
             )
         )
 

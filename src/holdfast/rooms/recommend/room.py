@@ -11,10 +11,12 @@ from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
 from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import Cache, NoCache
+from holdfast.ports.flags import Flags, NoFlags
 from holdfast.ports.services import EventLog, Meter
 from holdfast.ports.storage import Sql
 from holdfast.rooms.recommend import store
 from holdfast.rooms.recommend.engine import numeric
+from holdfast.rooms.recommend.engine.release import Release
 from holdfast.rooms.recommend.engine.verbs import Verbs
 from holdfast.rooms.recommend.http import RecommendHttp, routes
 from holdfast.rooms.recommend.rules.settings import Config as Config
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("holdfast.recommend")
 
 NOTHING_KEPT = NoCache()
+NOTHING_RELEASED = NoFlags()
 TRAINING_LOOK_S = 15.0
 """How often a process looks whether a training is due."""
 
@@ -51,8 +54,10 @@ class RecommendRoom(Room):
         data_dir: Path,
         supervisor: Supervisor,
         cache: Cache = NOTHING_KEPT,
+        flags: Flags = NOTHING_RELEASED,
     ) -> None:
         self.config = config
+        self._release = Release(config, flags)
         self._cache = cache
         self.engine: Engine | None = None
         self._sql = sql
@@ -87,6 +92,7 @@ class RecommendRoom(Room):
                 ids=self._ids,
                 data_dir=self._data_dir,
                 cache=self._cache,
+                release=self._release,
             )
         return self.engine
 

@@ -179,11 +179,7 @@ SAVE_PERSONA = (
         revision=users.c.revision + 1,
     )
 )
-EVENTS_KNOWN = (
-    select(func.count())
-    .select_from(events)
-    .where(events.c.event_id.in_(bindparam("event_ids", expanding=True)))
-)
+EVENTS_KNOWN = select(events.c.event_id).where(events.c.event_id.in_(bindparam("event_ids", expanding=True)))
 ADD_EVENT = insert_ignore(events, key=("event_id",))
 EVENTS_SINCE = select(
     events.c.item_no, events.c.kind, events.c.weight, events.c.at_ms, events.c.received_ms

@@ -10,14 +10,17 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Finding
 from holdfast.ports.cache import Cache, NoCache
+from holdfast.ports.flags import NoFlags
 from holdfast.ports.services import EventLog, Meter
 from holdfast.ports.storage import Sql
+from holdfast.ports.telling import Telling
 from holdfast.rooms.recommend import store
 from holdfast.rooms.recommend.engine.feedback import Feedback
 from holdfast.rooms.recommend.engine.fitting import Outcome
 from holdfast.rooms.recommend.engine.keeper import Keeper
 from holdfast.rooms.recommend.engine.people import People
 from holdfast.rooms.recommend.engine.recommender import Recommender
+from holdfast.rooms.recommend.engine.release import Release
 from holdfast.rooms.recommend.engine.repeating import Repeating
 from holdfast.rooms.recommend.engine.shelf import Shelf
 from holdfast.rooms.recommend.engine.shown import ShownLog
@@ -46,6 +49,7 @@ class Engine:
         data_dir: Path,
         uniform: Callable[[], float] = random.random,
         cache: Cache | None = None,
+        release: Release | None = None,
     ) -> None:
         self.config = config
         self.sql = sql
@@ -55,6 +59,7 @@ class Engine:
         self.keeper = Keeper(sql=sql, clock=clock, shelf=self.shelf, trending_days=config.trending_days)
         self.people = People(sql)
         self.shown = ShownLog(sql, Exposure(config.exposure_window, config.exposure_cap), meter)
+        telling = Telling(log, clock)
         self.repeating = Repeating(cache or NoCache(), config)
         self.recommender = Recommender(
             config,
@@ -65,12 +70,14 @@ class Engine:
             ids=ids,
             uniform=uniform,
             repeating=self.repeating,
+            release=release or Release(config, NoFlags()),
+            telling=telling,
         )
         self.feedback = Feedback(
             sql=sql,
             clock=clock,
             ids=ids,
-            log=log,
+            telling=telling,
             meter=meter,
             rating_scale=config.rating_scale,
             repeating=self.repeating,

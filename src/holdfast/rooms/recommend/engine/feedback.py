@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from holdfast.kernel.clock import Clock, Stamps
+from holdfast.kernel.clock import Clock
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.context import note
-from holdfast.kernel.event import ProductEvent
 from holdfast.kernel.ids import IdSource
-from holdfast.ports.services import EventLog, Meter
+from holdfast.ports.services import Meter
 from holdfast.ports.storage import Sql, Transaction
+from holdfast.ports.telling import Telling
 from holdfast.rooms.recommend import store
 from holdfast.rooms.recommend.engine.repeating import Repeating
 from holdfast.rooms.recommend.engine.writing import add_events, items_of, users_of
@@ -53,7 +53,7 @@ class Feedback:
         sql: Sql,
         clock: Clock,
         ids: IdSource,
-        log: EventLog,
+        telling: Telling,
         meter: Meter,
         rating_scale: float,
         repeating: Repeating,
@@ -62,9 +62,8 @@ class Feedback:
         self._repeating = repeating
         self._clock = clock
         self._ids = ids
-        self._log = log
+        self._telling = telling
         self._rating_scale = rating_scale
-        self._stamps = Stamps()
         self._counted = meter.counter(
             "holdfast_recommend_feedback_events_total",
             "Feedback events taken in, by type; calls of which nothing was new are not counted",
@@ -89,10 +88,10 @@ class Feedback:
                 if earlier is not None:
                     note(recommend_replayed=True)
                     return earlier
-            receipt = await _write(tx, user_id, actions, rows)
+            receipt, new = await _write(tx, user_id, actions, rows)
             if key:
                 await tx.run(store.FILL_REPLY, {"reply_key": stored_key, "filled": encode_json(receipt)})
-        self._tell(user_id, actions, receipt)
+        self._tell(actions, receipt, new)
         if receipt.accepted:
             await self._repeating.drop_user(user_id)
         return receipt
@@ -114,16 +113,15 @@ class Feedback:
             "received_ms": now_ms,
         }
 
-    def _tell(self, user_id: str, actions: Sequence[Action], receipt: Receipt) -> None:
+    def _tell(self, actions: Sequence[Action], receipt: Receipt, new: set[str]) -> None:
+        """Count each event that was new, once: a click that is sent again is no second click."""
         note(recommend_events=receipt.accepted, recommend_duplicates=receipt.duplicates)
         self._repeated.add(receipt.duplicates)
-        if not receipt.accepted:
-            return
-        stamp = self._stamps.iso(self._clock.wall())
-        for action in actions:
-            self._counted.labels(action.type).add()
-            facts = {"item_id": action.item_id, "value": action.value}
-            self._log.append(ProductEvent(timestamp=stamp, user_id=user_id, action=action.type, facts=facts))
+        for action, name in zip(actions, receipt.event_ids, strict=True):
+            if name in new:
+                new.remove(name)
+                self._counted.labels(action.type).add()
+                self._telling.tell(action.type, receipt.user_id, item_id=action.item_id, value=action.value)
 
 
 async def _claim(tx: Transaction, key: str, digest: str, now_ms: int) -> Receipt | None:
@@ -141,7 +139,7 @@ async def _claim(tx: Transaction, key: str, digest: str, now_ms: int) -> Receipt
 
 async def _write(
     tx: Transaction, user_id: str, actions: Sequence[Action], rows: Sequence[dict[str, object]]
-) -> Receipt:
+) -> tuple[Receipt, set[str]]:
     numbers: Mapping[str, int] = await items_of(tx, [action.item_id for action in actions], create=False)
     for action in actions:
         if action.item_id not in numbers:
@@ -150,8 +148,9 @@ async def _write(
     for action, row in zip(actions, rows, strict=True):
         row["user_no"] = user_no
         row["item_no"] = numbers[action.item_id]
-    accepted = await add_events(tx, rows)
-    return Receipt(user_id, accepted, len(rows) - accepted, [str(row["event_id"]) for row in rows])
+    new = await add_events(tx, rows)
+    names = [str(row["event_id"]) for row in rows]
+    return Receipt(user_id, len(new), len(rows) - len(new), names), new
 
 
 def moment_ms(at: float | str | None) -> int | None:

@@ -132,7 +132,7 @@ async def import_interactions(sql: Sql, clock: Clock, source: Source, plan: Plan
             found_users = await users_of(tx, new_users)
             users = ChainMap(found_users, known_users)
             events = [_event(found, users, items, now_ms) for _, found in kept]
-            added = await add_events(tx, events)
+            added = len(await add_events(tx, events))
         known_items.update(found_items)
         known_users.update(found_users)
         refused.extend(

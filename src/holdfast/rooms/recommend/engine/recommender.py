@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import note
 from holdfast.kernel.ids import IdSource
+from holdfast.ports.telling import Telling
 from holdfast.rooms.recommend.engine.explaining import explain
 from holdfast.rooms.recommend.engine.exploring import Exploring
 from holdfast.rooms.recommend.engine.keeper import Keeper
 from holdfast.rooms.recommend.engine.knowledge import Knowledge, padded
 from holdfast.rooms.recommend.engine.people import People, Person, Situation
+from holdfast.rooms.recommend.engine.release import Release
 from holdfast.rooms.recommend.engine.repeating import Repeating
 from holdfast.rooms.recommend.engine.scoring import Pick, Scored, Taste, Wish, blend, rank, score
 from holdfast.rooms.recommend.engine.shown import ShownLog
@@ -30,6 +32,8 @@ from holdfast.rooms.recommend.rules.settings import Config
 
 T = TypeVar("T")
 
+SHOWN = "recommend_shown"
+"""The action of the product event of each answer; its `value` is the number of items."""
 NAMED_REASONS = 3
 """History items that each source names in a list; an explanation of one item names all."""
 
@@ -47,7 +51,7 @@ class Ask(msgspec.Struct, frozen=True):
     weights: Mapping[str, float] | None = None
     explain: bool = False
     variant: str = ""
-    """Which arm of an experiment asks: arms never share an answer."""
+    """Which arm of the release answers, set by the recommender: arms never share an answer."""
 
 
 class Recommender:
@@ -64,9 +68,13 @@ class Recommender:
         ids: IdSource,
         uniform: Callable[[], float],
         repeating: Repeating,
+        release: Release,
+        telling: Telling,
     ) -> None:
         self._config = config
         self._repeating = repeating
+        self._release = release
+        self._telling = telling
         self._keeper = keeper
         self._people = people
         self._shown = shown
@@ -83,19 +91,22 @@ class Recommender:
         """Recommendations for one user; a user nobody knows gets persona, content and popularity.
 
         The answer given last is given again while nothing it was made of has changed and each of its items
-        may still be shown.
+        may still be shown. Which variant's settings it is made with is asked here: the user's exposure.
         """
+        variant, arm = self._release.arm(ask.user_id)
+        if variant:
+            ask = msgspec.structs.replace(ask, variant=variant)
         situation = await self._situation(ask.user_id)
         person, keeper, repeating = situation.person, self._keeper, self._repeating
         said, key = "off", ""
         if repeating.is_on and keeper.is_settled:
             key = repeating.key(ask, situation.revision, keeper.catalogue.version, keeper.knowledge.version)
-            answer, said = await repeating.answer(key, ask.user_id, lambda: self._make(ask, person))
+            answer, said = await repeating.answer(key, ask.user_id, lambda: self._make(ask, person, arm))
             gate, through = self._let_through(ask, person, answer)
             if len(through) < len(answer.items) or (said == "hit" and self._is_worn(ask, answer, gate)):
                 said = "void"
         if said in ("off", "void"):
-            answer = await self._make(ask, person)
+            answer = await self._make(ask, person, arm)
             if said == "void":
                 await repeating.keep(key, ask.user_id, answer)
             # Computing left the loop for a moment: what was bought, hidden or sold out meanwhile falls out.
@@ -105,15 +116,16 @@ class Recommender:
         picks = [Pick(item, one.score, 0.0, one.propensity, one.explored) for item, one in through]
         self._shown.note(answer.answer_id, ask.user_id, picks, self._now_ms())
         _note(answer, said)
+        self._telling.tell(SHOWN, ask.user_id, answer_id=answer.answer_id, value=len(answer.items))
         return answer
 
-    async def _make(self, ask: Ask, person: Person) -> Personalized:
+    async def _make(self, ask: Ask, person: Person, arm: Config) -> Personalized:
         """The answer as of now. May run apart from the request that asked, so it notes nothing."""
         now_ms = self._now_ms()
-        taste = self._taste(person, ask.interests, ask.segment)
+        taste = _taste(arm, person, ask.interests, ask.segment)
         gate = self._gate(person, ask.exclude, now_ms)
         knowledge, exposure = self._keeper.knowledge, self._shown.exposure
-        wish, chance = self._wish(ask, knowledge, gate)
+        wish, chance = self._wish(ask, arm, knowledge, gate)
 
         def work() -> tuple[Scored, list[Pick], list[list[Part]]]:
             scored = score(knowledge, taste, gate.allowed, wish)
@@ -189,9 +201,10 @@ class Recommender:
         person = await self._person(user_id)
         item, now_ms = self._number(item_id), self._now_ms()
         knowledge = self._keeper.knowledge
-        taste = self._taste(person, None, None)
+        _, arm = self._release.arm(user_id)
+        taste = _taste(arm, person, None, None)
         gate = self._gate(person, (), now_ms)
-        wish = Wish(1, 0.0, self._config.evidence_k, self._config.priors(), include=(item,))
+        wish = Wish(1, 0.0, arm.evidence_k, arm.priors(), sources=arm.sources, include=(item,))
 
         def work() -> tuple[Scored, Pick, list[Part]]:
             scored = score(knowledge, taste, gate.allowed, wish)
@@ -227,25 +240,16 @@ class Recommender:
         numbers = [catalogue.number[item_id] for item_id in exclude if item_id in catalogue.number]
         return Gate(catalogue.available(now_ms), person.seen, numbers)
 
-    def _taste(self, person: Person, interests: tuple[str, ...] | None, segment: str | None) -> Taste:
-        history, weights = person.history(self._config.max_history)
-        return Taste(
-            history,
-            weights,
-            person.interests if interests is None else interests,
-            person.segment if segment is None else segment,
-        )
-
-    def _wish(self, ask: Ask, knowledge: Knowledge, gate: Gate) -> tuple[Wish, float]:
+    def _wish(self, ask: Ask, arm: Config, knowledge: Knowledge, gate: Gate) -> tuple[Wish, float]:
         """What is wanted, its exploration already drawn, and the probability of that having a slot."""
-        config = self._config
-        slots, chance = slots_of(ask.limit, config.explore_slots, config.explore_single, self._uniform())
+        slots, chance = slots_of(ask.limit, arm.explore_slots, arm.explore_single, self._uniform())
         draws = tuple(self._uniform() for _ in range(slots))
         wish = Wish(
             limit=ask.limit,
-            diversity=config.diversity if ask.diversity is None else ask.diversity,
-            evidence_k=config.evidence_k,
-            priors=config.priors(),
+            diversity=arm.diversity if ask.diversity is None else ask.diversity,
+            evidence_k=arm.evidence_k,
+            priors=arm.priors(),
+            sources=arm.sources,
             weights=ask.weights,
             explored=self._exploring.draw(knowledge.counts, gate, draws),
         )
@@ -294,6 +298,16 @@ class Recommender:
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
+
+
+def _taste(arm: Config, person: Person, interests: tuple[str, ...] | None, segment: str | None) -> Taste:
+    history, weights = person.history(arm.max_history)
+    return Taste(
+        history,
+        weights,
+        person.interests if interests is None else interests,
+        person.segment if segment is None else segment,
+    )
 
 
 def _note(answer: Personalized, said: str) -> None:

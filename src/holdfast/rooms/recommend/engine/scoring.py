@@ -18,6 +18,7 @@ from holdfast.rooms.recommend.models.collaborative import Sketch
 from holdfast.rooms.recommend.models.recency import fading
 from holdfast.rooms.recommend.rules.blend import (
     INDIFFERENT,
+    PERSONAL,
     SOURCES,
     Scale,
     scale_over,
@@ -53,6 +54,8 @@ class Wish(msgspec.Struct, frozen=True):
     diversity: float
     evidence_k: float
     priors: Mapping[str, float]
+    sources: Sequence[str] = PERSONAL
+    """The personal ones that count; popularity is always there."""
     weights: Mapping[str, float] | None = None
     """The caller's own blend instead of the one by evidence."""
     explored: tuple[tuple[int, float], ...] = ()
@@ -90,7 +93,7 @@ class Scored(NamedTuple):
 
 def score(knowledge: Knowledge, taste: Taste, allowed: NDArray[np.bool_], wish: Wish) -> Scored:
     """Score the catalogue for one person and reduce it to the candidates, all allowed but for `include`."""
-    columns = _columns(knowledge, taste, allowed)
+    columns = _columns(knowledge, taste, allowed, wish.sources)
     weights = (
         weights_asked(wish.weights)
         if wish.weights is not None
@@ -168,19 +171,22 @@ def _spread(knowledge: Knowledge, scored: Scored, places: Ints, count: int, dive
     ]
 
 
-def _columns(knowledge: Knowledge, taste: Taste, allowed: NDArray[np.bool_]) -> dict[str, Sketch]:
-    """The raw scores by each source that has something to say about this person."""
+def _columns(
+    knowledge: Knowledge, taste: Taste, allowed: NDArray[np.bool_], sources: Sequence[str]
+) -> dict[str, Sketch]:
+    """The raw scores by each of `sources` that has something to say about this person, and popularity's."""
     size = allowed.size
     columns: dict[str, Sketch] = {}
     model = knowledge.model
-    if model is not None:
+    if model is not None and "collaborative" in sources:
         history, weights = known_part(taste, min(model.n_items, size), knowledge.half_life_events)
         if history.size:
             columns["collaborative"] = model.sketch(history, weights, allowed).widened(size)
     history, weights = content_part(taste, min(knowledge.content.n_items, size))
-    if history.size and knowledge.any_text:
+    if history.size and knowledge.any_text and "content" in sources:
         columns["content"] = Sketch(padded(knowledge.content.score(history, weights), size))
-    if taste.interests or taste.segment in knowledge.persona.segments:
+    has_said = taste.interests or taste.segment in knowledge.persona.segments
+    if has_said and "persona" in sources:
         columns["persona"] = Sketch(padded(knowledge.persona.score(taste.interests, taste.segment), size))
     columns["popularity"] = Sketch(padded(knowledge.counts.popularity, size))
     return columns

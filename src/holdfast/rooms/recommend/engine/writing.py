@@ -109,15 +109,16 @@ async def users_of(tx: Transaction, ids: Iterable[str]) -> dict[str, int]:
     return known
 
 
-async def add_events(tx: Transaction, rows: Sequence[Parameters]) -> int:
-    """Append events, once each by their id, and move the revision of their users; how many were new."""
+async def add_events(tx: Transaction, rows: Sequence[Parameters]) -> set[str]:
+    """Append events, once each by their id, and move the revision of their users; the ids that were new."""
     if not rows:
-        return 0
-    before = (await tx.fetch(store.EVENTS_KNOWN, {"event_ids": [row["event_id"] for row in rows]}))[0][0]
+        return set()
+    ids = {str(row["event_id"]) for row in rows}
+    known = await tx.fetch(store.EVENTS_KNOWN, {"event_ids": list(ids)})
     await tx.run_many(store.ADD_EVENT, rows)
     users = dict.fromkeys(row["user_no"] for row in rows)
     await tx.run_many(store.TOUCH_USER, [{"number": number} for number in users])
-    return len({row["event_id"] for row in rows}) - int(before)
+    return ids - {str(row[0]) for row in known}
 
 
 async def save_persona(sql: Sql, user_id: str, interests: Sequence[str] | None, segment: str | None) -> None:

@@ -1,6 +1,6 @@
 """What this room refuses, and what to do about each."""
 
-from holdfast.kernel.errors import BadInput, NotFound, Problem
+from holdfast.kernel.errors import BadInput, Misconfigured, NotFound, Problem
 
 
 class UnknownItem(NotFound):
@@ -19,6 +19,12 @@ class BadWeights(BadInput):
     """The blend's weights cannot be used."""
 
     code = "recommend-bad-weights"
+
+
+class BadVariant(Misconfigured):
+    """A variant of the release cannot be used."""
+
+    code = "recommend-bad-variant"
 
 
 class BadEvent(BadInput):

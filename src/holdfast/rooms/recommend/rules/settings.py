@@ -1,9 +1,29 @@
-"""The `[recommend]` section."""
+"""The `[recommend]` section, and what the variants of its release do otherwise."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from holdfast.rooms.recommend.rules.problems import BadVariant
+
+Source = Literal["collaborative", "content", "persona"]
+CONTROL = "control"
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One arm of the release, `[recommend.variants.<name>]`; what it leaves out is as the section says."""
+
+    sources: tuple[Source, ...] | None = None
+    evidence_k: Annotated[float, Meta(gt=0, le=10_000)] | None = None
+    prior_content: Annotated[float, Meta(ge=0, le=1)] | None = None
+    prior_persona: Annotated[float, Meta(ge=0, le=1)] | None = None
+    prior_popularity: Annotated[float, Meta(ge=0, le=1)] | None = None
+    diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
+    max_history: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    explore_slots: Annotated[int, Meta(ge=0, le=20)] | None = None
+    explore_single: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -13,6 +33,21 @@ class Config(msgspec.Struct, frozen=True):
         int, Meta(ge=1, le=100, description="items of an answer that does not ask for a number")
     ] = 10
     max_limit: Annotated[int, Meta(ge=1, le=1000, description="items an answer may ask for at most")] = 100
+    release: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z0-9][a-z0-9._-]{0,99})?$(?!\n)",
+            description="flag, release or experiment whose variants answer; empty: none is asked",
+        ),
+    ] = "recommend"
+    variants: Annotated[
+        dict[str, Variant],
+        Meta(description="what answers under `release` beside `control`, which is this section itself"),
+    ] = {}
+    sources: Annotated[
+        tuple[Source, ...],
+        Meta(description="what personal scores rest on; popularity fills in where they say nothing"),
+    ] = ("collaborative", "content", "persona")
     evidence_k: Annotated[
         float,
         Meta(gt=0, le=10_000, description="liked items after which collaborative scores count for one half"),
@@ -87,6 +122,19 @@ class Config(msgspec.Struct, frozen=True):
     keep_keys_days: Annotated[
         float, Meta(gt=0, le=365, description="days an idempotency key is remembered")
     ] = 7.0
+
+    def arms(self) -> Mapping[str, "Config"]:
+        """Every variant by name with all its settings; raises BadVariant for a second control."""
+        if CONTROL in self.variants:
+            raise BadVariant(
+                "[recommend.variants.control] is the section [recommend] itself",
+                hint="move its settings there, or give the variant another name",
+            )
+        arms = {CONTROL: self}
+        for name, variant in self.variants.items():
+            said = {key: value for key, value in msgspec.structs.asdict(variant).items() if value is not None}
+            arms[name] = msgspec.structs.replace(self, **said)
+        return arms
 
     def priors(self) -> dict[str, float]:
         """Weights of the sources that share what the collaborative score leaves over."""
