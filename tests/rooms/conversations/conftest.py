@@ -1,6 +1,5 @@
 """Conversations on a real database, with a model and a clock that the test owns."""
 
-import asyncio
 import itertools
 
 import pytest
@@ -22,7 +21,7 @@ from tests.rooms.conversations.models import Echo
 class World:
     """One engine, as one process has it, and what it stands on."""
 
-    def __init__(self, sql, clock, settings, model):
+    def __init__(self, sql, clock, settings, model, **given):
         self.sql = sql
         self.clock = clock
         self.meter = RecordingMeter()
@@ -36,6 +35,7 @@ class World:
             supervisor=self.supervisor,
             model=model,
             secret=lambda: next(self._ids),
+            **given,
         )
         self.store = self.engine.store
 
@@ -105,8 +105,8 @@ async def _opened(url, tmp_path):
 async def _worlds(sql, clock):
     made = []
 
-    def make(model=None, **settings):
-        world = World(sql, clock, settings, model or Echo())
+    def make(model=None, *, flags=None, log=None, **settings):
+        world = World(sql, clock, settings, model or Echo(), flags=flags, log=log)
         made.append(world)
         return world
 
@@ -136,9 +136,3 @@ def request_ctx():
     token = enter(ctx)
     yield ctx
     leave(token)
-
-
-async def until(condition):
-    """Let everything else run until it holds; the suite's time limit is what ends a wait in vain."""
-    while not condition():
-        await asyncio.sleep(0)

@@ -17,9 +17,9 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.ids import IdSource
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.conversations.http import ConversationsHttp, routes
-from tests.rooms.conversations.conftest import until
 from tests.rooms.conversations.engine.test_streaming import parsed, text_of
 from tests.rooms.conversations.models import Gated, failing
+from tests.waiting import until
 
 PATH = "/api/v2/conversations"
 
@@ -294,6 +294,25 @@ async def test_what_happened_stands_on_the_record(door):
     await until(lambda: len(door.log.records) == 2)
     noted = door.log.records[-1].facts["conversation"]
     assert (noted["status"], noted["seq"]) == ("done", 2)
+
+
+async def test_an_answer_is_scored_once_by_its_owner(door):
+    one = f"{PATH}/{await door.start('mina')}"
+    await door.call("POST", f"{one}/messages", {"message": "hello"}, user="mina")
+    score = f"{one}/messages/m2/feedback"
+    first = await door.call("POST", score, {"score": 1, "text": "고마워요"}, user="mina")
+    again = await door.call("POST", score, {"score": 1}, user="mina")
+    assert (first.status, again.status) == (201, 200)
+    assert first.json == again.json
+    assert (first.json["score"], first.json["text"], first.json["message_id"]) == (1, "고마워요", "m2")
+    assert first.headers["cache-control"] == "no-store"
+    other = await door.call("POST", score, {"score": -1}, user="mina")
+    assert (other.status, other.json["type"].rpartition(":")[2]) == (409, "conversation-already-rated")
+    assert (await door.call("POST", score, {"score": 3}, user="mina")).status == 422
+    assert (await door.call("POST", score, {"score": 1}, user="juno")).status == 404
+    for missing in ("m1", "m4", "x"):
+        got = await door.call("POST", f"{one}/messages/{missing}/feedback", {"score": 1}, user="mina")
+        assert (got.status, got.json["type"].rpartition(":")[2]) == (404, "conversation-unknown-message")
 
 
 async def test_before_the_start_it_says_when_to_come_back():

@@ -14,8 +14,8 @@ from holdfast.ports.model import NoModel
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.conversations.engine.streaming import whole
 from holdfast.rooms.conversations.room import SECRET, Config, ConversationsRoom
-from tests.rooms.conversations.conftest import until
 from tests.rooms.conversations.models import Echo, Gated
+from tests.waiting import until
 
 
 def room_on(sql, *, model=None, clock=None, config=None):

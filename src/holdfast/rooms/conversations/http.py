@@ -17,9 +17,11 @@ from holdfast.rooms.conversations.rules.answers import (
     Conversation,
     Erased,
     Listing,
+    Rated,
     Shown,
     Started,
     answered,
+    iso,
 )
 from holdfast.rooms.conversations.rules.events import MEDIA_TYPE, place_of
 from holdfast.rooms.conversations.rules.problems import NotYours, NoUser, check_key, why_not_whole
@@ -47,6 +49,14 @@ class MessageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Or the header `Accept: text/event-stream`."""
     idempotency_key: str = ""
     """Or the header Idempotency-Key, which wins."""
+
+
+class FeedbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the user thought of an answer."""
+
+    score: int
+    """-1 or 1; 1 to 5 where `conversations.feedback_scale` is `stars`."""
+    text: str = ""
 
 
 class LogQuery(msgspec.Struct, frozen=True):
@@ -124,6 +134,15 @@ class ConversationsHttp:
         kept, prepared = await engine.context(call.user_id, call.params["id"], query.message)
         return Answer(shown(kept, prepared, engine.config), headers=_PRIVATE)
 
+    async def rate(self, call: Call) -> Answer:
+        """The score as it is kept: 201 when it is new, 200 when it was there."""
+        name = call.params["message_id"]
+        rating, known = await self._ready().rate(
+            call.user_id, call.params["id"], name, call.body.score, call.body.text
+        )
+        kept = Rated(call.params["id"], name, rating.score, rating.text, iso(rating.at_ms))
+        return Answer(kept, 200 if known else 201, headers=_PRIVATE)
+
     async def erase(self, call: Call) -> Answer:
         await self._ready().erase(call.user_id, call.params["id"])
         return Answer(status=204)
@@ -175,6 +194,10 @@ def _named(user_id: str) -> str:
 
 def routes(http: ConversationsHttp) -> Sequence[Route]:
     """The room's addresses."""
+    return (*_public(http), *_of_admins(http))
+
+
+def _public(http: ConversationsHttp) -> Sequence[Route]:
     one = f"{PATH}/{{id}}"
     return (
         Route(
@@ -200,6 +223,15 @@ def routes(http: ConversationsHttp) -> Sequence[Route]:
             http.events,
             "The events of an answer, from Last-Event-ID on",
         ),
+        Route(
+            "POST",
+            f"{one}/messages/{{message_id}}/feedback",
+            http.rate,
+            "Say what an answer was worth, once",
+            body=FeedbackBody,
+            answer=Rated,
+            status=201,
+        ),
         Route("GET", one, http.show, "A conversation and its messages", query=LogQuery, answer=Conversation),
         Route(
             "GET",
@@ -214,6 +246,11 @@ def routes(http: ConversationsHttp) -> Sequence[Route]:
         Route(
             "DELETE", PATH, http.erase_own, "Erase the caller's conversations", query=UserQuery, answer=Erased
         ),
+    )
+
+
+def _of_admins(http: ConversationsHttp) -> Sequence[Route]:
+    return (
         Route(
             "GET",
             "/admin/conversations",

@@ -9,8 +9,9 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.room import Check, Finding, Migration, Room, Verb
 from holdfast.kernel.route import Route
 from holdfast.kernel.tasks import Supervisor
+from holdfast.ports.flags import Flags, NoFlags
 from holdfast.ports.model import Model, NoModel
-from holdfast.ports.services import Meter
+from holdfast.ports.services import EventLog, Meter, NoEventLog
 from holdfast.ports.storage import Sql
 from holdfast.rooms.conversations.engine.engine import Conversations
 from holdfast.rooms.conversations.engine.verbs import Verbs
@@ -20,6 +21,7 @@ from holdfast.rooms.conversations.store import tables
 
 ID_BYTES = 18
 """144 random bits: of a caller whom nobody knows, the id is what gives access."""
+NOTHING_RELEASED, NOWHERE = NoFlags(), NoEventLog()
 SECRET = partial(secrets.token_urlsafe, ID_BYTES)
 
 
@@ -38,11 +40,21 @@ class ConversationsRoom(Room):
         meter: Meter,
         supervisor: Supervisor,
         model: Model,
+        flags: Flags = NOTHING_RELEASED,
+        log: EventLog = NOWHERE,
         secret: Callable[[], str] = SECRET,
     ) -> None:
         self.config = config
         self.engine = Conversations(
-            config, sql=sql, clock=clock, meter=meter, supervisor=supervisor, model=model, secret=secret
+            config,
+            sql=sql,
+            clock=clock,
+            meter=meter,
+            supervisor=supervisor,
+            model=model,
+            secret=secret,
+            flags=flags,
+            log=log,
         )
         self._supervisor = supervisor
         self._running = False

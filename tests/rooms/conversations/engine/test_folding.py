@@ -6,8 +6,8 @@ import pytest
 
 from holdfast.ports.model import ModelFailed, Reply
 from holdfast.rooms.conversations.rules.state import WINDOW, Exchange
-from tests.rooms.conversations.conftest import until
 from tests.rooms.conversations.models import Echo, Gated, Quoting
+from tests.waiting import until
 
 FACTS = [
     "My daughter Mina is allergic to peanuts.",

@@ -8,8 +8,8 @@ import pytest
 from holdfast.rooms.conversations.engine.streaming import EventStream, whole
 from holdfast.rooms.conversations.rules.events import HEARTBEAT, Place, place_of
 from holdfast.rooms.conversations.rules.problems import AnswerStopped, UnknownMessage
-from tests.rooms.conversations.conftest import until
 from tests.rooms.conversations.models import Echo, Gated, Saying, failing
+from tests.waiting import until
 
 
 def parsed(chunks):

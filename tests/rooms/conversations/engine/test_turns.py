@@ -21,8 +21,8 @@ from holdfast.rooms.conversations.rules.problems import (
     UnknownPersona,
     why_not_whole,
 )
-from tests.rooms.conversations.conftest import until
 from tests.rooms.conversations.models import Echo, Gated, Quoting, Saying, failing
+from tests.waiting import until
 
 
 async def test_a_turn_is_two_rows_and_a_state(make_on_both):
@@ -224,16 +224,25 @@ async def test_queued_messages_are_answered_one_after_the_other(make_on_both):
         assert own == sorted(own), "within a process in the order in which they came"
 
 
-async def test_the_queue_is_bounded_in_length_and_in_time(make):
-    world = make(Gated(), on_concurrent="queue", queue=1, queue_s=0.05)
+async def test_the_queue_is_bounded_in_length(make):
+    world = make(Gated(), on_concurrent="queue", queue=1, queue_s=600)
     conversation = await world.start()
     run = await world.engine.say("", conversation, "first")
     waiting = asyncio.create_task(world.engine.say("", conversation, "second"))
     await until(lambda: world.engine._lines.waiting(conversation) == 1)
     with pytest.raises(Busy, match="wait already"):
         await world.engine.say("", conversation, "third")
+    world.model.let()
+    assert (await whole(run, None)).status == "done"
+    assert (await whole(await waiting, None)).status == "done"
+
+
+async def test_the_queue_is_bounded_in_time(make):
+    world = make(Gated(), on_concurrent="queue", queue_s=0.05)
+    conversation = await world.start()
+    run = await world.engine.say("", conversation, "first")
     with pytest.raises(Busy):
-        await waiting
+        await world.engine.say("", conversation, "second")
     world.model.let()
     assert (await whole(run, None)).status == "done"
     assert (await world.say(conversation, "later")).status == "done", "who gave up does not hold the line"

@@ -13,8 +13,8 @@ from holdfast.rooms.conversations.rules.state import WINDOW, State
 from holdfast.rooms.conversations.rules.turns import ASSISTANT, DONE, USER, Message
 from holdfast.rooms.conversations.store.packed import pack
 from holdfast.rooms.conversations.store.store import Kept
-from tests.rooms.conversations.conftest import until
 from tests.rooms.conversations.models import Echo, Gated
+from tests.waiting import until
 
 
 def calls(world, name):

@@ -16,10 +16,12 @@ from holdfast.kernel.guard.expiry import Expiry
 from holdfast.kernel.guard.problems import TimedOut
 from holdfast.kernel.guard.timeouts import phase
 from holdfast.ports.model import Ask, Citation, Model, ModelFailed, ModelTimedOut, Piece, Reply
+from holdfast.ports.telling import Telling
 from holdfast.rooms.conversations.engine.figures import Figures
 from holdfast.rooms.conversations.engine.folding import Folding
 from holdfast.rooms.conversations.engine.runs import Run, Runs
 from holdfast.rooms.conversations.engine.warm import Warm
+from holdfast.rooms.conversations.rules.arms import Arm
 from holdfast.rooms.conversations.rules.problems import AnswerStopped
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import Exchange
@@ -33,11 +35,14 @@ from holdfast.rooms.conversations.rules.turns import (
     PENDING,
     TIMEOUT,
     Message,
+    message_id,
 )
 from holdfast.rooms.conversations.store.store import Kept, Store
 
 logger = logging.getLogger("holdfast.conversations")
 
+TURN, TURN_FAILED = "turn", "turn_failed"
+"""Actions of product events: every answer that ended, and those that timed out or failed."""
 CLOSING_S = 1.0
 """How long a model may take to put its stream down; it is told to at once."""
 FOLLOW_S = 0.1
@@ -59,6 +64,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     ask: Ask
     persona: str
     recalled: tuple[str, ...]
+    arm: Arm
 
 
 class Answering:
@@ -76,7 +82,9 @@ class Answering:
         expiry: Expiry,
         figures: Figures,
         model: Callable[[], Model],
+        telling: Telling,
     ) -> None:
+        self._telling = telling
         self._store = store
         self._folding = folding
         self._runs = runs
@@ -146,6 +154,7 @@ class Answering:
 
     async def _work(self, run: Run, job: Job, ended: Callable[[], None]) -> None:
         exchange = Exchange(run.seq, job.said.text, "", INTERRUPTED)
+        began = self._clock.monotonic()
         try:
             status, facts = await self._outcome(run, job.ask)
             message = self._row(run, job, status, facts)
@@ -155,6 +164,7 @@ class Answering:
             else:
                 message = self._taken_away(message)
             self._figures.turns.labels(message.status).add()
+            self._tell(job, message, began)
             note(conversation={"id": run.conversation_id, "seq": run.seq, "status": message.status})
         except Exception as error:
             # Whoever listens must hear of an end; the log says interrupted once the claim has run out.
@@ -221,12 +231,26 @@ class Answering:
     def _limit(self, name: str, seconds: float | None) -> phase:
         return phase(name, seconds, of="the model", clock=self._clock, expiry=self._expiry)
 
+    def _tell(self, job: Job, message: Message, began: float) -> None:
+        """The turn as an event of its user, its seconds as the value; one without an answer as another."""
+        facts = {
+            "conversation_id": job.kept.id,
+            "message_id": message_id(message.seq),
+            "outcome": message.status,
+        }
+        facts |= {"variant": job.arm.name} if job.arm.name else {}
+        seconds = self._clock.monotonic() - began
+        self._telling.tell(TURN, job.kept.owner, **facts, turns=message.seq // 2, value=round(seconds, 6))
+        if message.status in (TIMEOUT, FAILED):
+            self._telling.tell(TURN_FAILED, job.kept.owner, **facts, value=1)
+
     def _row(self, run: Run, job: Job, status: str, facts: dict[str, Any]) -> Message:
         """How it ended, as it is to be stored."""
         text = run.text()
         facts = {
             **facts,
             "persona": job.persona,
+            **({"variant": job.arm.name} if job.arm.name else {}),
             **({"recalled": list(job.recalled)} if job.recalled else {}),
             **({"first_token_ms": round(run.first_token_s * 1000)} if run.first_token_s is not None else {}),
         }
@@ -239,7 +263,7 @@ class Answering:
     async def _take_in(self, job: Job, exchange: Exchange) -> None:
         """Bring the state up to date. When that fails, the next turn does it."""
         try:
-            await self._folding.advance(job.kept, exchange)
+            await self._folding.advance(job.kept, exchange, job.arm.config.summarise_every)
         except Problem as problem:
             logger.warning("a conversation's state could not be stored: %s", problem.line())
         except Exception:

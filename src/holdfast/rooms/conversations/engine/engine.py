@@ -10,16 +10,21 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current_ctx, note
 from holdfast.kernel.guard.expiry import Expiry, expiry_of
 from holdfast.kernel.tasks import Supervisor
+from holdfast.ports.flags import Flags, NoFlags
 from holdfast.ports.model import Model
-from holdfast.ports.services import Meter
+from holdfast.ports.services import EventLog, Meter, NoEventLog
 from holdfast.ports.storage import Sql
+from holdfast.ports.telling import Telling
 from holdfast.rooms.conversations.engine.answering import Answering, Job
 from holdfast.rooms.conversations.engine.figures import Figures
 from holdfast.rooms.conversations.engine.folding import Folding
 from holdfast.rooms.conversations.engine.lines import Lines
 from holdfast.rooms.conversations.engine.preparing import Prepared, Preparing
+from holdfast.rooms.conversations.engine.rating import Rater
+from holdfast.rooms.conversations.engine.release import Release
 from holdfast.rooms.conversations.engine.runs import Run, Runs
 from holdfast.rooms.conversations.engine.warm import Warm
+from holdfast.rooms.conversations.rules.arms import Arm
 from holdfast.rooms.conversations.rules.personas import Persona, chosen
 from holdfast.rooms.conversations.rules.problems import (
     Busy,
@@ -29,6 +34,7 @@ from holdfast.rooms.conversations.rules.problems import (
     check_message,
     unknown_conversation,
 )
+from holdfast.rooms.conversations.rules.ratings import Rating
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.rules.state import State
 from holdfast.rooms.conversations.rules.terms import stored, terms
@@ -44,6 +50,7 @@ from holdfast.rooms.conversations.rules.turns import (
     seq_of,
 )
 from holdfast.rooms.conversations.store.packed import pack
+from holdfast.rooms.conversations.store.ratings import Ratings
 from holdfast.rooms.conversations.store.store import ANY_VERSION, NO_REPEAT, Kept, Repeat, Store
 
 LOOK_S = 0.05
@@ -64,8 +71,13 @@ class Conversations:
         supervisor: Supervisor,
         model: Model,
         secret: Callable[[], str],
+        flags: Flags | None = None,
+        log: EventLog | None = None,
     ) -> None:
         self.config = config
+        self.release = Release(config, flags or NoFlags())
+        telling = Telling(log or NoEventLog(), clock)
+        self._rater = Rater(Ratings(sql), config, clock, telling)
         self.model = model
         self.store = Store(sql)
         self.runs = Runs(config.keep_answers, config.keep_answers_bytes)
@@ -91,6 +103,7 @@ class Conversations:
             expiry=self.expiry,
             figures=self.figures,
             model=lambda: self.model,
+            telling=telling,
         )
         self.preparing = Preparing(self.store, self.folding, config, clock)
         self._lines = Lines(config.queue)
@@ -181,7 +194,7 @@ class Conversations:
         is_full = kept.seq + 2 > self.config.length_limit(persona)
         if is_full or self.runs.is_going(name, kept.seq + 2) or not self.warm.is_worth_trying():
             return None
-        claimed, make = await self._try_claim(kept, persona, text, repeat, kept.version)
+        claimed, make = await self._try_claim(kept, text, repeat, kept.version)
         self.warm.tried(name, held=bool(claimed))
         return (make(ended), True) if claimed else None
 
@@ -234,7 +247,7 @@ class Conversations:
                 f"this conversation has its {self.config.length_limit(persona)} messages",
                 hint="start a new one with POST /api/v2/conversations/start",
             )
-        claimed, make = await self._try_claim(kept, persona, text, repeat)
+        claimed, make = await self._try_claim(kept, text, repeat)
         if claimed is None:
             raise unknown_conversation()
         if not claimed:
@@ -243,28 +256,32 @@ class Conversations:
         return make(ended), True
 
     async def _try_claim(
-        self, kept: Kept, persona: Persona, text: str, repeat: Repeat, known: int = ANY_VERSION
+        self, kept: Kept, text: str, repeat: Repeat, known: int = ANY_VERSION
     ) -> tuple[bool | None, Callable[[Callable[[], None]], Run]]:
-        """What the claim came to, and what makes the run of it."""
+        """What the claim came to, and what makes the run of it.
+
+        The arm is asked for here, by the request that says the message: its record is where the use stands.
+        """
         known_by = terms(text)
-        prepared = await self.preparing.prepare(kept, persona, text, known_by)
+        arm = self.release.arm(kept.owner)
+        prepared = await self.preparing.prepare(kept, arm, text, known_by)
         now_ms = self.now_ms()
         seq = kept.seq + 1
         said = Message(seq, USER, text, DONE, now_ms, now_ms, terms=stored(known_by))
         claimed = await self.store.claim(
             kept.id, seq, text, said.terms, now_ms, self._claim_ends_ms(now_ms), repeat, known
         )
-        return claimed, partial(self._opened, kept, persona, prepared, said)
+        return claimed, partial(self._opened, kept, arm, prepared, said)
 
     def _opened(
-        self, kept: Kept, persona: Persona, prepared: Prepared, said: Message, ended: Callable[[], None]
+        self, kept: Kept, arm: Arm, prepared: Prepared, said: Message, ended: Callable[[], None]
     ) -> Run:
         """The run of a message that has been claimed."""
         recalled = tuple(source.id for source in prepared.context.recalled)
         self.figures.recalls.add(len(recalled))
         note(conversation={"id": kept.id, "seq": said.seq + 1, "recalled": len(recalled)})
-        ask = self.preparing.ask(prepared, persona, kept)
-        job = Job(kept, said, ask, kept.persona, recalled)
+        ask = self.preparing.ask(prepared, kept)
+        job = Job(kept, said, ask, kept.persona, recalled, arm)
         return self.answering.open(job, said.seq + 1, ended)
 
     async def _repeated(self, conversation_id: str, repeat: Repeat) -> Run | None:
@@ -336,8 +353,15 @@ class Conversations:
     async def context(self, caller: str, conversation_id: str, message: str) -> tuple[Kept, Prepared]:
         """What a model would be given for `message` now."""
         kept = await self.open(caller, conversation_id)
-        _, persona = chosen(kept.persona, self.config.personas)
-        return kept, await self.preparing.prepare(kept, persona, message, terms(message))
+        arm = self.release.arm(kept.owner)
+        return kept, await self.preparing.prepare(kept, arm, message, terms(message))
+
+    async def rate(
+        self, caller: str, conversation_id: str, name: str, score: int, text: str = ""
+    ) -> tuple[Rating, bool]:
+        """Take what the user thought of an answer, as `Rater.rate` says."""
+        kept = await self.open(caller, conversation_id)
+        return await self._rater.rate(kept, caller, seq_of(name), score, text)
 
     # -- erasing and ending --------------------------------------------------------------------
 

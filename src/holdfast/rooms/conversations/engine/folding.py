@@ -101,8 +101,10 @@ class Folding:
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
 
-    async def advance(self, kept: Kept, exchange: Exchange) -> None:
+    async def advance(self, kept: Kept, exchange: Exchange, every: int | None = None) -> None:
         """Take the exchange into the state; it is stored now, or a moment later when turns come fast.
+
+        `every`: after so many folded exchanges a model rewrites the summary; None: as the settings say.
 
         Of a conversation that was erased meanwhile nothing is stored, and what was left of it is removed.
         """
@@ -117,7 +119,7 @@ class Folding:
                 self._store_soon(kept.id)
             else:
                 await self._write(kept.id, now.version, state)
-        if self._is_due(now.state, state):
+        if self._is_due(now.state, state, self._config.summarise_every if every is None else every):
             self._summarise_later(kept.id)
 
     async def stop(self) -> None:
@@ -251,9 +253,8 @@ class Folding:
 
     # -- by a model, later ---------------------------------------------------------------------
 
-    def _is_due(self, before: State, after: State) -> bool:
+    def _is_due(self, before: State, after: State, every: int) -> bool:
         """Whether a model is to rewrite the summary after this exchange."""
-        every = self._config.summarise_every
         due = every and after.folded > before.folded and (after.folded - after.modelled) % every == 0
         return bool(due) and not isinstance(self._model(), NoModel)
 

@@ -9,6 +9,7 @@ from holdfast.kernel.context import current_ctx
 from holdfast.ports.model import Ask, Passage, Turn
 from holdfast.rooms.conversations.engine.archive import Archive
 from holdfast.rooms.conversations.engine.folding import Folding
+from holdfast.rooms.conversations.rules.arms import Arm
 from holdfast.rooms.conversations.rules.context import TEMPLATE, Context, Recalled, compose
 from holdfast.rooms.conversations.rules.personas import Persona
 from holdfast.rooms.conversations.rules.recall import asked, best, hits_in
@@ -25,6 +26,7 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     context: Context
     state: State
     language: str
+    persona: Persona
 
 
 class Preparing:
@@ -37,9 +39,9 @@ class Preparing:
         self._clock = clock
         self.archive = Archive(store, config.recall_memory_chars)
 
-    async def prepare(self, kept: Kept, persona: Persona, message: str, wanted: Sequence[str]) -> Prepared:
-        """The context of `message`, whose terms are `wanted`, in this conversation."""
-        config = self._config
+    async def prepare(self, kept: Kept, arm: Arm, message: str, wanted: Sequence[str]) -> Prepared:
+        """The context of `message`, whose terms are `wanted`, in this conversation as `arm` has it."""
+        config, persona = arm.config, arm.voice(kept.persona)
         state = await self._folding.current(kept)
         fixed = kept.language or persona.language
         language = fixed or ("ko" if is_korean(message or " ".join(state.summary)) else "en")
@@ -49,16 +51,16 @@ class Preparing:
             say_language=bool(fixed),
             state=state,
             window=exchanges(kept.messages),
-            found=await self._recalled(kept, message, wanted),
+            found=await self._recalled(config, kept, message, wanted),
             message=message,
             window_bytes=config.context_bytes,
             recall_bytes=config.recall_bytes,
         )
-        return Prepared(context, state, language)
+        return Prepared(context, state, language, persona)
 
-    def ask(self, prepared: Prepared, persona: Persona, kept: Kept) -> Ask:
+    def ask(self, prepared: Prepared, kept: Kept) -> Ask:
         """The context as the port takes it, with the two clocks; a request's deadline may be tighter."""
-        total_s = self._config.total_s
+        persona, total_s = prepared.persona, self._config.total_s
         ctx = current_ctx()
         left_s = ctx.remaining_s() if ctx is not None else None
         if left_s is not None:
@@ -78,9 +80,10 @@ class Preparing:
             total_s=total_s,
         )
 
-    async def _recalled(self, kept: Kept, message: str, terms: Sequence[str]) -> list[Recalled]:
+    async def _recalled(
+        self, config: Config, kept: Kept, message: str, terms: Sequence[str]
+    ) -> list[Recalled]:
         """Earlier messages that matter; of a short conversation without asking the database."""
-        config = self._config
         wanted = asked(terms)
         off = config.recall == "off" or not config.recall_messages or not kept.seq
         if off or not wanted or is_chatter(message):

@@ -9,7 +9,14 @@ from holdfast.rooms.conversations.engine.runs import Listener, Run
 from holdfast.rooms.conversations.rules.answers import answered
 from holdfast.rooms.conversations.rules.events import HEARTBEAT, Place, event, id_at, id_of_end
 from holdfast.rooms.conversations.rules.problems import AnswerStopped, why_not_whole
-from holdfast.rooms.conversations.rules.turns import INTERRUPTED, PENDING, Message, message_id
+from holdfast.rooms.conversations.rules.turns import (
+    FAILED,
+    INTERRUPTED,
+    PENDING,
+    TIMEOUT,
+    Message,
+    message_id,
+)
 
 SHUTDOWN = "shutdown"
 """What the edge writes on the record of a stream that the server's stop ends."""
@@ -40,6 +47,7 @@ class EventStream:
         self._engine = engine
         self._ctx = ctx
         self._offset = place.offset
+        self._is_live = run.ended is None
         self._has_started = False
         self._is_over = False
         self._listener: Listener | None = Listener(run, ctx.gone if ctx is not None else None)
@@ -106,6 +114,10 @@ class EventStream:
         problem = why_not_whole(message)
         if problem is None:
             return done
+        if self._ctx is not None and message.status in (TIMEOUT, FAILED) and self._is_live:
+            # Its headers said 200 long ago: who counts errors by the record must see this one.
+            self._ctx.event.error_type = type(problem).__name__
+            self._ctx.event.error_message = problem.line()
         return event("error", _told(problem)) + done
 
     def _gone(self) -> bytes:

@@ -30,6 +30,16 @@ class Started(msgspec.Struct, frozen=True):
     limits: Limits
 
 
+class Rated(msgspec.Struct, frozen=True):
+    """What the user thought of an answer, as it is kept."""
+
+    conversation_id: str
+    message_id: str
+    score: int
+    text: str
+    at: str
+
+
 class Quote(msgspec.Struct, frozen=True):
     """A verified quote from an earlier message: `text[start:end] == quote`, in characters."""
 

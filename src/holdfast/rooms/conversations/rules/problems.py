@@ -1,6 +1,6 @@
 """What conversations refuse, and what to do about each."""
 
-from holdfast.kernel.errors import BadInput, Conflict, NotFound, Problem, TooLarge
+from holdfast.kernel.errors import BadInput, Conflict, Misconfigured, NotFound, Problem, TooLarge
 from holdfast.rooms.conversations.rules.turns import DONE, FAILED, TIMEOUT, Message, message_id
 
 
@@ -88,6 +88,25 @@ class AnswerStopped(Problem):
     code = "conversation-stopped"
     status = 503
     retryable = True
+
+
+class BadVariant(Misconfigured):
+    """A variant of the release cannot be used."""
+
+    code = "conversation-bad-variant"
+
+
+class BadScore(BadInput):
+    """The score cannot be taken."""
+
+    code = "conversation-bad-score"
+
+
+class AlreadyRated(Problem):
+    """The answer has another score already."""
+
+    code = "conversation-already-rated"
+    status = 409
 
 
 def unknown_conversation() -> UnknownConversation:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.rooms.conversations.rules.personas import Persona
+from holdfast.rooms.conversations.rules.variants import Variant
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -90,6 +91,21 @@ class Config(msgspec.Struct, frozen=True):
     sweep_s: Annotated[float, Meta(gt=0, le=86_400, description="seconds between looks for expired ones")] = (
         60.0
     )
+    release: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z0-9][a-z0-9._-]{0,99})?$(?!\n)",
+            description="flag, release or experiment whose variants answer; empty: none is asked",
+        ),
+    ] = "conversations"
+    variants: Annotated[
+        dict[str, Variant],
+        Meta(description="what answers under `release` beside `control`, which is this section itself"),
+    ] = {}
+    feedback_scale: Annotated[
+        Literal["thumbs", "stars"],
+        Meta(description="scores of an answer: -1 and 1, or 1 to 5; one scale, so that means mean something"),
+    ] = "thumbs"
     personas: Annotated[
         dict[str, Persona],
         Meta(description="voices by name: style, language, limits; beside the built-in ones"),

@@ -214,6 +214,7 @@ class Store:
         async with self._sql.transaction() as tx:
             gone = await tx.run(tables.DROP, {"ids": list(ids)})
             await tx.run(tables.DROP_MESSAGES, {"ids": list(ids)})
+            await tx.run(tables.DROP_RATINGS, {"ids": list(ids)})
         return gone
 
     async def count(self) -> int:

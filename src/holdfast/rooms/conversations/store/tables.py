@@ -1,4 +1,4 @@
-"""The two tables, and every statement on them.
+"""The room's tables, and every statement on them.
 
 The log is the lock: a message and its pending answer are added in one statement under the next two numbers of
 the conversation, so of two that come at once exactly one finds its numbers free; the pending answer is the
@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from holdfast.kernel.room import Migration
+from holdfast.ports.parameters import given_text, given_whole
 from holdfast.rooms.conversations.rules.state import WINDOW
 from holdfast.rooms.conversations.rules.turns import ASSISTANT, DONE, INTERRUPTED, PENDING, USER
 
@@ -78,11 +79,29 @@ Index(
 )
 
 
+ratings = Table(
+    "conversation_ratings",
+    _meta,
+    Column("conversation_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("score", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+
 def _create(op: Any) -> None:
-    _meta.create_all(op.get_bind())
+    _meta.create_all(op.get_bind(), tables=(conversations, messages))
 
 
-MIGRATIONS = (Migration(1, "conversations and their messages", _create),)
+def _add_ratings(op: Any) -> None:
+    _meta.create_all(op.get_bind(), tables=(ratings,))
+
+
+MIGRATIONS = (
+    Migration(1, "conversations and their messages", _create),
+    Migration(2, "scores of answers", _add_ratings),
+)
 
 _c, _m = conversations.c, messages.c
 MESSAGE_COLUMNS = (
@@ -115,28 +134,19 @@ OPEN = (
 """A conversation and its newest messages, in one statement; without messages one row that ends in NULLs."""
 
 
-def _text(name: str) -> Any:
-    # A parameter in a select list has no type of its own on PostgreSQL.
-    return cast(bindparam(name), Text)
-
-
-def _whole(name: str) -> Any:
-    return cast(bindparam(name), BigInteger)
-
-
-_there = and_(_c.id == bindparam("id"), or_(_whole("known") < 0, _c.version == _whole("known")))
+_there = and_(_c.id == bindparam("id"), or_(given_whole("known") < 0, _c.version == given_whole("known")))
 CLAIM = insert(messages).from_select(
     [column.name for column in messages.columns],
     union_all(
         select(
-            _c.id, _whole("seq"), literal(USER), _text("text"), literal(DONE), _whole("now_ms"),
-            _whole("now_ms"), cast(literal(0), BigInteger), _text("terms"),
-            literal("{}"), _text("key"), _text("digest"),
+            _c.id, given_whole("seq"), literal(USER), given_text("text"), literal(DONE),
+            given_whole("now_ms"), given_whole("now_ms"), cast(literal(0), BigInteger), given_text("terms"),
+            literal("{}"), given_text("key"), given_text("digest"),
         ).where(_there),
         select(
-            _c.id, _whole("answer_seq"), literal(ASSISTANT), literal(""), literal(PENDING), _whole("now_ms"),
-            cast(literal(0), BigInteger), _whole("until_ms"), literal(""), literal("{}"), cast(None, Text),
-            literal(""),
+            _c.id, given_whole("answer_seq"), literal(ASSISTANT), literal(""), literal(PENDING),
+            given_whole("now_ms"), cast(literal(0), BigInteger), given_whole("until_ms"), literal(""),
+            literal("{}"), cast(None, Text), literal(""),
         ).where(_there),
     ),
 )  # fmt: skip
@@ -175,6 +185,19 @@ KEEP_STATE = (
     )
 )
 """1 when the state is still the one that was read."""
+
+_r = ratings.c
+ADD_RATING = insert(ratings).from_select(
+    [column.name for column in ratings.columns],
+    select(_m.conversation_id, _m.seq, given_whole("score"), given_text("text"), given_whole("now_ms")).where(
+        _one, _m.role == ASSISTANT, _m.status != PENDING
+    ),
+)
+"""1, or 0 when there is no such answer, or not yet. Raises Conflict when it has its score."""
+READ_RATING = select(_r.score, _r.text, _r.at_ms).where(
+    _r.conversation_id == bindparam("of"), _r.seq == bindparam("number")
+)
+DROP_RATINGS = delete(ratings).where(_r.conversation_id.in_(bindparam("ids", expanding=True)))
 
 ONE_MESSAGE = select(*MESSAGE_COLUMNS).where(_one)
 MESSAGES = (
