@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # Tests wait for real servers more than they compute: two at a time keep two cores busy enough.
 WORKERS ?= 2
+# Those that run with no other beside them: to collect all the others for them takes longer than to run them.
+ALONE = $(or $(ARGS),$(shell grep -rl --include='*.py' 'mark\.alone' tests))
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
@@ -29,12 +31,12 @@ run: $(VENV)/.dev
 	$(BIN)/holdfast serve --demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -m alone $(ARGS) || { [ $$? -eq 5 ] && [ -n "$(ARGS)" ]; }  # 5: none among ARGS
+	$(BIN)/pytest -m alone $(ALONE) || { [ $$? -eq 5 ] && [ -n "$(ARGS)" ]; }  # 5: none among ARGS
 	$(BIN)/pytest -m 'not alone' -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Apart from `test`: following every line more than doubles the time of tests of rules.
 coverage: $(VENV)/.dev
-	$(BIN)/pytest -m alone --cov --cov-report=
+	$(BIN)/pytest -m alone $(ALONE) --cov --cov-report=
 	$(BIN)/pytest -m 'not alone' -n $(WORKERS) --dist worksteal --cov --cov-append --cov-report=term:skip-covered
 
 check: $(VENV)/.dev

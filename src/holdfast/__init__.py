@@ -24,15 +24,20 @@ _HOMES = {
     "span": "holdfast.kernel.context",
 }
 
+_MODULES = frozenset({"experiments"})
+"""What is a module of its own: `holdfast.experiments.variant("new-ranker")`."""
+
 __all__ = ["Holdfast", "Problem", "__version__", "current_event", "note", "span"]
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in _MODULES:
+        return importlib.import_module(f"holdfast.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
-    import importlib
-
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value

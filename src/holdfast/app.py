@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from holdfast.rooms.cache.engine.cache import CacheEngine
     from holdfast.rooms.cache.engine.responses import Responses
     from holdfast.rooms.cache.engine.sessions import Sessions
+    from holdfast.rooms.experiments.engine.changes import Changes
     from holdfast.rooms.jobs.engine.jobs import JobsEngine
     from holdfast.rooms.knowledge.engine.knowledge import Knowledge
     from holdfast.rooms.limits.engine.handles import Limits
@@ -122,6 +123,7 @@ class Holdfast:
             ),
             compression=Compression(compress) if compress.enabled else None,
             admission=ground.admission,
+            assignment=ground.assignment,
         )
 
     def _wrap(self, inner: App) -> App:
@@ -326,6 +328,12 @@ class Holdfast:
     def resilience(self) -> "Guards":
         """The guards of what this service calls: `await hold.resilience.guard("payments").call(...)`."""
         found: Guards = self._room("resilience").guards
+        return found
+
+    @property
+    def experiments(self) -> "Changes":
+        """Flags, releases, experiments: `hold.experiments.variant("new-ranker")`."""
+        found: Changes = self._room("experiments").changes
         return found
 
     @property

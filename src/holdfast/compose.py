@@ -30,6 +30,7 @@ ROOMS = (
     "limits",
     "llm",
     "jobs",
+    "experiments",
     "recommend",
     "conversations",
     "knowledge",
@@ -90,6 +91,7 @@ def _cache(ground: Ground) -> Room:
         ids=ground.ids,
         data_dir=ground.data_dir,
     )
+    room.engine.varies = ground.varies
     ground.cache = room.engine
     return room
 
@@ -171,6 +173,24 @@ def _jobs(ground: Ground) -> Room:
     return room
 
 
+def _experiments(ground: Ground) -> Room:
+    from holdfast.rooms.experiments.room import Config, ExperimentsRoom
+
+    room = ExperimentsRoom(
+        ground.settings.section("experiments", Config),
+        sql=ground.sql,
+        shared=ground.shared,
+        clock=ground.clock,
+        ids=ground.ids,
+        meter=ground.meter,
+        log=ground.log,
+        supervisor=ground.supervisor,
+    )
+    ground.flags = room.changes
+    ground.assignment = room.changes.door
+    return room
+
+
 def _recommend(ground: Ground) -> Room:
     _require("recommend", "numpy", "scipy")
     from holdfast.rooms.recommend.room import Config, RecommendRoom
@@ -185,6 +205,7 @@ def _recommend(ground: Ground) -> Room:
         data_dir=ground.data_dir,
         supervisor=ground.supervisor,
         cache=ground.cache,
+        flags=ground.flags,
     )
 
 
@@ -204,6 +225,8 @@ def _conversations(ground: Ground) -> Room:
         meter=ground.meter,
         supervisor=ground.supervisor,
         model=ground.model,
+        flags=ground.flags,
+        log=ground.log,
     )
 
 
@@ -249,6 +272,7 @@ _BUILD: dict[str, Callable[[Ground], Room]] = {
     "limits": _limits,
     "llm": _llm,
     "jobs": _jobs,
+    "experiments": _experiments,
     "recommend": _recommend,
     "conversations": _conversations,
     "knowledge": _knowledge,

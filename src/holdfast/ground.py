@@ -17,11 +17,12 @@ from holdfast.kernel.ids import IdSource
 from holdfast.kernel.room import Check, Finding, Migration, Room
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.cache import Cache, NoCache
+from holdfast.ports.flags import Flags, NoFlags
 from holdfast.ports.guards import Guards, PlainGuards
 from holdfast.ports.jobs import Jobs
 from holdfast.ports.model import Model, NoModel
 from holdfast.ports.plain_jobs import PlainJobs
-from holdfast.ports.services import Admission, EventLog, Meter, NoEventLog, NoMeter
+from holdfast.ports.services import Admission, Assignment, EventLog, Meter, NoEventLog, NoMeter
 from holdfast.ports.shared import Shared
 from holdfast.ports.storage import Sql
 
@@ -112,6 +113,8 @@ class Ground:
         self.meter: Meter = NoMeter()
         self.cache: Cache = NoCache()
         self.admission: Admission | None = None
+        self.assignment: Assignment | None = None
+        self.flags: Flags = NoFlags()
         self.guards: Guards = PlainGuards(clock=clock)
         self.model: Model = NoModel()
         self.plain_jobs = PlainJobs(clock, self.ids)
@@ -132,6 +135,10 @@ class Ground:
         self.about: Callable[[], Mapping[str, Any]] = dict
         self.status: Callable[[], Awaitable[Mapping[str, Any]]] = _nothing
         self.seed: Callable[[], Awaitable[Any]] = _nothing
+
+    def varies(self) -> bool:
+        """Whether requests are assigned variants: a dropped cache key then has entries in every arm."""
+        return self.assignment is not None and self.assignment.binds()
 
     def tell_about(self) -> Mapping[str, Any]:
         """`about` as it is when asked; rooms are built before anyone can answer it."""

@@ -5,7 +5,6 @@ import contextlib
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from openai import OpenAI
 from holdfast.rooms.faults import FaultServer
 from holdfast.rooms.faults.rules.listing import CallShown
 from tests.acceptance.serving import Served, serving
+from tests.waiting import wait_until
 
 PATIENCE_S = 60.0
 """How long anything is waited for that must happen."""
@@ -59,15 +59,6 @@ class Upstream:
 
         found: list[CallShown] = self._do(ask())
         return found
-
-
-def until(reached: Callable[[], Any], what: str = "") -> Any:
-    """Ask until the answer is true; PATIENCE_S at most."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := reached()):
-        assert time.monotonic() < deadline, what or "it never came to that"
-        threading.Event().wait(0.01)
-    return found
 
 
 @contextlib.contextmanager
@@ -149,5 +140,5 @@ def rows_until(folder: Path, enough: Callable[[list[dict[str, Any]]], Any]) -> l
         found[:] = ledger(folder)
         return bool(enough(found))
 
-    until(reached, "the ledger has no such rows")
+    wait_until(reached, lambda: f"rows of the ledger; it has {found}")
     return found

@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.waiting import wait_until
 
 _ADDRESS = re.compile(r"holdfast serves http://([\d.]+):(\d+)")
 START_S = 60.0
@@ -58,9 +59,7 @@ class Served:
 
     def wait_ready(self) -> None:
         """Until readiness says 200: the first answers of the checks come a moment after the start."""
-        deadline = time.monotonic() + START_S
-        while (reply := self.get("/health/ready")).status != 200:
-            assert time.monotonic() < deadline, reply.body
+        wait_until(lambda: self.get("/health/ready").status == 200, lambda: self.get("/health/ready").body)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal and wait; the exit code."""
@@ -131,6 +130,10 @@ def serving(
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Every record on disk that is still in JSON lines, as dictionaries."""
+    """Every record on disk that is still in JSON lines, as dictionaries.
+
+    The end of a file may be half a line: of a writer that is writing, or was killed over it.
+    """
     files = sorted((folder / "data" / "events").glob("*/*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_bytes().splitlines() if line]
+    whole = (file.read_bytes().rpartition(b"\n")[0] for file in files)
+    return [json.loads(line) for lines in whole for line in lines.splitlines() if line]

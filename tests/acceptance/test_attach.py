@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.serve import COLLECT
 from tests.acceptance.serving import records, run_cli, serving
 
 FASTAPI = """
@@ -143,6 +144,24 @@ def test_every_kind_of_app_is_served_inside_the_layer(tmp_path: Path, source: st
 def fastapi(tmp_path: Path) -> Path:
     write(tmp_path, FASTAPI)
     return tmp_path
+
+
+def test_a_process_of_ours_looks_for_rubbish_less_often(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        """
+        import gc
+        from fastapi import FastAPI
+
+        app = FastAPI()
+
+        @app.get("/collects")
+        async def collects():
+            return gc.get_threshold()
+        """,
+    )
+    with serving(tmp_path, "theirs:app") as served:
+        assert served.get("/collects").json() == list(COLLECT)
 
 
 def test_the_apps_own_lifespan_runs_inside_ours(fastapi: Path) -> None:

@@ -17,6 +17,7 @@ from holdfast.kernel.event import Event, LogLine
 from holdfast.rooms.telemetry.store.reader import read_events
 from tests.acceptance.serving import Served, records, run_cli, serving
 from tests.servers import PostgresServer
+from tests.waiting import wait_until
 
 APP = """
     import logging
@@ -76,11 +77,8 @@ class Load:
             self.answers.append((time.monotonic(), name, status))
 
     def until(self, reached: Any) -> None:
-        """Wait until what has been answered satisfies `reached`; 60 s at most."""
-        deadline = time.monotonic() + 60
-        while not reached(self.answers):
-            assert time.monotonic() < deadline, self.answers[-5:]
-            os.sched_yield()
+        """Wait until what has been answered satisfies `reached`."""
+        wait_until(lambda: reached(self.answers), lambda: f"after {self.answers[-5:]}")
 
     def end(self) -> None:
         self._over.set()
@@ -134,10 +132,8 @@ def test_odd_records_are_one_valid_line_each_and_come_back_from_parquet(shop: Pa
     assert set(logged) == {f"odd-{kind}" for kind in KINDS}
     assert max(len(line) for line in raw.splitlines()) < 200_000
     with serving(shop, "shop:app", HOLDFAST_TELEMETRY_UPKEEP_INTERVAL_S="1") as served:
-        deadline = time.monotonic() + 60
-        while not list((shop / "data" / "events").glob("parquet/**/*.parquet")):
-            assert time.monotonic() < deadline
-            assert served.get("/health").status == 200
+        wait_until(lambda: list((shop / "data" / "events").glob("parquet/**/*.parquet")))
+        assert served.get("/health").status == 200
         assert served.stop() == 0
     texts = {
         record.request_id: record.message
@@ -241,14 +237,11 @@ def _outage(tmp_path: Path, postgres: PostgresServer, settings: dict[str, str]) 
         postgres.kill()
         load.until(lambda answers: sum(status == 503 for *_, status in answers) > 10)
         assert served.get("/health").status == 200
-        deadline = time.monotonic() + 60
-        while served.get("/health/ready").status != 503:
-            assert time.monotonic() < deadline
+        wait_until(lambda: served.get("/health/ready").status == 503)
         postgres.start()
         back = len(load.answers)
         load.until(lambda answers: sum(status == 200 for *_, status in answers[back:]) > 30)
-        while served.get("/health/ready").status != 200:
-            assert time.monotonic() < deadline
+        wait_until(lambda: served.get("/health/ready").status == 200)
         load.end()
         statuses = {status for *_, status in load.answers}
         assert statuses <= {200, 503}, statuses

@@ -22,6 +22,7 @@ from holdfast.stores.redis.config import Config as SharedConfig
 from tests.rooms.recommend import conftest, test_cached
 from tests.rooms.recommend.conftest import Make, World
 from tests.rooms.recommend.test_cached import asked, catalogue
+from tests.waiting import until
 
 globals().update(
     {
@@ -44,15 +45,14 @@ async def cache() -> AsyncIterator[CacheEngine]:
 @contextlib.asynccontextmanager
 async def node(url: str, name: str) -> AsyncIterator[tuple[CacheEngine, SharedTier]]:
     """The cache of one node on the shared store."""
-    shared = RedisShared(url, SharedConfig(budget_ms=500, heartbeat_s=0.05, failures=1))
+    shared = RedisShared(url, SharedConfig(budget_ms=5_000, heartbeat_s=0.05, failures=1))
     await shared.start()
     order, rng, clock = HybridClock(), Random(name), SystemClock()
     engine = CacheEngine(Config(), clock=clock, meter=NoMeter(), rng=rng, order=order, now_us=shared.clock_us)
     tier = SharedTier(shared, hears=engine, clock=clock, rng=rng, node_id=name, stamps=order)
     engine.connect(tier)
     await tier.start()
-    while not tier.state()["is_joined"]:
-        await asyncio.sleep(0)
+    await until(lambda: tier.state()["is_joined"])
     try:
         yield engine, tier
     finally:
@@ -100,8 +100,7 @@ async def test_two_nodes_share_an_answer_until_its_user_does_something(
         assert made.items[0].item_id not in [item.item_id for item in after.items]
         # The store goes away: both go on, and a user's deed still counts in the very next answer.
         own_redis.kill()
-        while tier.state()["is_up"]:
-            await asyncio.sleep(0)
+        await until(lambda: not tier.state()["is_up"])
         gone = after.items[0].item_id
         await other.did("u", gone, kind="hide")
         alone, said = await asked(one, noted)

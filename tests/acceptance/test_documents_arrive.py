@@ -17,7 +17,9 @@ import pytest
 
 from tests.acceptance.serving import environment, serving
 from tests.brokers import RabbitServer, brokers, given_url
-from tests.servers import _free_port, running
+from tests.free_ports import free_port
+from tests.servers import running
+from tests.waiting import wait_until
 
 UPLOADED = 12
 PATIENCE_S = 120.0
@@ -119,15 +121,6 @@ class Watching(threading.Thread):
         return last
 
 
-def until(holds, why):
-    """What `holds()` gives, as soon as it is true."""
-    turn, deadline = threading.Event(), time.monotonic() + PATIENCE_S
-    while not (found := holds()):
-        assert time.monotonic() < deadline, why()
-        turn.wait(0.05)
-    return found
-
-
 def long_text(number):
     """Enough to read and to cut that a worker can be killed over it."""
     lines = (
@@ -154,18 +147,18 @@ def service(request, tmp_path):
 
 def test_documents_arrive_though_a_worker_is_killed(service):
     served = service.served
-    flower_port = _free_port()
+    flower_port = free_port()
     if service.engine == "celery":
         service.start(
             "celery", "-A", "holdfast.celery", "flower", f"--port={flower_port}", "--address=127.0.0.1",
             FLOWER_UNAUTHENTICATED_API="true",
         )  # fmt: skip
-        until(lambda: flower(flower_port, "workers") is not None, lambda: log(service))
+        wait_until(lambda: flower(flower_port, "workers") is not None, lambda: log(service))
     first, _ = service.worker(), service.worker()
     taken = [service.upload(f"report-{number}.txt", long_text(number)) for number in range(UPLOADED)]
     taken += [service.upload(name, text) for name, (text, _, _) in FACTS.items()]
     watching = [Watching(served.port, each["job_id"]) for each in taken]
-    until(lambda: sum("succeeded" in each.kinds for each in watching) >= 3, lambda: log(service))
+    wait_until(lambda: sum("succeeded" in each.kinds for each in watching) >= 3, lambda: log(service))
     service.kill(first)
     for each in watching:
         each.join(PATIENCE_S)
@@ -189,7 +182,7 @@ def test_documents_arrive_though_a_worker_is_killed(service):
 
     if service.engine == "celery":
         job_id = taken[-1]["job_id"]
-        until(
+        wait_until(
             lambda: (flower(flower_port, "tasks") or {}).get(job_id, {}).get("state") == "SUCCESS",
             lambda: json.dumps(flower(flower_port, "tasks")),
         )

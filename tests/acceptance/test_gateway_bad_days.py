@@ -25,9 +25,9 @@ from tests.acceptance.gateway import (
     ledger,
     rows_until,
     table,
-    until,
 )
 from tests.acceptance.serving import Reply, Served, run_cli
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,7 @@ def leaving(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
     )
     toml += deployment("behind", upstream.url, "behind+ok")
     toml += "".join(table(f"llm.models.{name}", fallbacks=["behind"]) for name in names)
-    toml += deployment("shared", upstream.url, "shared+slow-headers:1.5")
+    toml += deployment("shared", upstream.url, "shared+slow-headers:3")
     toml += deployment("shared-stream", upstream.url, "shared+paced:0.1")
     with gateway(tmp_path_factory.mktemp("leaving"), toml) as served:
         yield served
@@ -94,10 +94,10 @@ def test_a_client_that_leaves_is_seen_to_leave_and_nobody_else_is_asked(
     leaving: Served, upstream: Upstream, model: str, name: str, streamed: bool
 ) -> None:
     with begun(leaving, chat("나는 떠난다", model, stream=streamed)) as connection:
-        until(lambda: upstream.calls(name))
+        wait_until(lambda: upstream.calls(name))
         if model == "streams":
             assert connection.getresponse().readline().startswith(b"data: ")
-    until(lambda: [call.left_early for call in upstream.calls(name)] == [True])
+    wait_until(lambda: [call.left_early for call in upstream.calls(name)] == [True])
     rows = rows_until(leaving.folder, lambda rows: [row for row in rows if row["model"] == model])
     (row,) = [row for row in rows if row["model"] == model]
     assert (row["outcome"], row["deployment"], row["estimated"]) == ("cancelled", model, 1)
@@ -111,13 +111,13 @@ def test_a_client_that_leaves_is_seen_to_leave_and_nobody_else_is_asked(
 def test_a_leader_that_leaves_takes_nobody_along(
     leaving: Served, upstream: Upstream, model: str, streamed: bool
 ) -> None:
-    name = "shared+paced:0.1" if streamed else "shared+slow-headers:1.5"
+    name = "shared+paced:0.1" if streamed else "shared+slow-headers:3"
     body = chat("모두 같은 질문", model, stream=streamed)
     with ThreadPoolExecutor(5) as threads:
         with begun(leaving, body):
-            until(lambda: upstream.calls(name))
+            wait_until(lambda: upstream.calls(name))
             followers = [threads.submit(ask, leaving, body) for _ in range(5)]
-            until(lambda: under_way(leaving) >= 6)
+            wait_until(lambda: under_way(leaving) >= 6)
         replies = [each.result(PATIENCE_S) for each in followers]
     for reply in replies:
         assert reply.status == 200, reply.body
@@ -206,7 +206,7 @@ def test_a_key_lives_is_used_is_billed_and_is_revoked(keyed: Served, upstream: U
     spend = keyed.get("/admin/llm/spend?by=tenant").json()
     assert "seoul" in {line["id"] for line in spend["lines"]}
     assert run_cli(keyed.folder, "llm", "keys", "revoke", id).returncode == 0
-    until(lambda: ask(keyed, chat("다시", "gpt-small"), **bearer(key)).status == 401)
+    wait_until(lambda: ask(keyed, chat("다시", "gpt-small"), **bearer(key)).status == 401)
     gone = ask(keyed, chat("다시 한번", "gpt-small"), **bearer(key)).json()["error"]
     assert (gone["type"], gone["code"]) == ("authentication_error", "key_disabled")
 
@@ -254,7 +254,7 @@ def test_a_prompt_of_100_000_tokens_passes_and_is_written_down_nowhere(
     assert rows_until(
         plain.folder, lambda rows: max((row["tokens_in"] for row in rows), default=0) >= 100_000
     )
-    assert until(lambda: list((plain.folder / "data" / "events").glob("*/*.jsonl")))
+    assert wait_until(lambda: list((plain.folder / "data" / "events").glob("*/*.jsonl")))
     for file in (plain.folder / "data").rglob("*"):
         if file.is_file():
             assert b"Zaubertrank" not in file.read_bytes(), file
@@ -365,7 +365,7 @@ def test_an_outage_of_15_requests_costs_few_attempts_and_ends_by_itself(tmp_path
             assert len(upstream.calls("primary+outage:600s")) <= 6
             clock.advance(601)
             numbers = iter(range(1_000_000))
-            until(
+            wait_until(
                 lambda: (
                     ask(served, chat(f"돌아왔나 {next(numbers)}", "primary")).headers["x-holdfast-provider"]
                     == "primary"
@@ -445,13 +445,13 @@ def test_hundreds_of_open_streams_end_with_done_or_say_why_when_the_process_is_t
     assert len(calls) == len(rows) == OPEN
     assert {row["outcome"] for row in rows} <= {"ok", "cancelled"}
     assert all(row["tokens_out"] > 0 for row in rows)
-    until(lambda: all(call.ended_s is not None for call in upstream.calls("open+stall-mid-stream:2")))
+    wait_until(lambda: all(call.ended_s is not None for call in upstream.calls("open+stall-mid-stream:2")))
 
 
 def test_what_a_stop_cuts_has_its_row(tmp_path: Path, upstream: Upstream) -> None:
     toml = table("server", drain_s=0.0, grace_s=2.0) + deployment("hangs", upstream.url, "stop+silent")
     with gateway(tmp_path, toml) as served, begun(served, chat("끝나지 않는다", "hangs")):
-        until(lambda: upstream.calls("stop+silent"))
+        wait_until(lambda: upstream.calls("stop+silent"))
         assert served.stop() == 0
     (row,) = ledger(tmp_path)
     assert (row["outcome"], row["estimated"]) == ("cancelled", 1)

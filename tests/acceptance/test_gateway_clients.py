@@ -17,10 +17,10 @@ from tests.acceptance.gateway import (
     deployment,
     gateway,
     table,
-    until,
     v1_of,
 )
 from tests.acceptance.serving import Served, run_cli
+from tests.waiting import wait_until
 
 MODELS = {
     "gpt": "gpt-4o+ok",
@@ -291,8 +291,8 @@ def test_a_client_whose_time_is_over_raises_its_own_timeout_and_is_gone_upstream
     served: Served, upstream: Upstream
 ) -> None:
     with pytest.raises(openai.APITimeoutError):
-        client(served, timeout=0.3).chat.completions.create(model="silent", messages=user(KOREAN))
-    until(lambda: [call.left_early for call in upstream.calls(MODELS["silent"])] == [True])
+        client(served, timeout=2.0).chat.completions.create(model="silent", messages=user(KOREAN))
+    wait_until(lambda: [call.left_early for call in upstream.calls(MODELS["silent"])] == [True])
 
 
 def test_keys_where_they_are_required(tmp_path: Path, upstream: Upstream) -> None:

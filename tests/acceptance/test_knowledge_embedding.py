@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from holdfast.kernel.clock import ManualClock, SystemClock
 from holdfast.kernel.errors import BadInput, Unavailable
@@ -22,10 +23,12 @@ from holdfast.rooms.knowledge.engine.embedders import ModelEmbedder
 from holdfast.rooms.knowledge.engine.embedding import Embedding
 from holdfast.rooms.knowledge.rules.embedding import Batching, EmbedderRefuses, Pace
 from holdfast.rooms.knowledge.rules.store_problems import VersionGone
+from holdfast.rooms.knowledge.rules.stored import ordinal_of, text_hash
 from holdfast.rooms.knowledge.store.paces import Paces
 from holdfast.rooms.knowledge.store.store import Store
 from holdfast.rooms.knowledge.store.sweeping import Sweeper
 from holdfast.rooms.knowledge.store.vectors import Stored, VectorStore
+from holdfast.rooms.knowledge.store.vectors import rows as stored
 from holdfast.rooms.llm.room import Config, LlmRoom
 from holdfast.rooms.llm.rules.settings import Deployment
 from holdfast.stores.migrate import migrate
@@ -43,6 +46,7 @@ class World:
     def __init__(self, sql, model, **how):
         self.clock = ManualClock(NOW / 1000)
         self.naps = []
+        self.sql = sql
         self.store = Store(sql)
         self.vectors = VectorStore(sql)
         self.sweeper = Sweeper(sql, self.store.index)
@@ -61,6 +65,13 @@ class World:
 
     async def left(self, version):
         return len(await self.vectors.missing(version.no, self.embedder.id))
+
+    async def poisoned(self):
+        """(hash of the text, why) of each text that the embedder gave no vector for."""
+        marked = select(stored.c.text_hash, stored.c.poison).where(
+            stored.c.embedder == self.embedding.embedder.id, stored.c.poison != ""
+        )
+        return await self.sql.fetch(marked)
 
 
 @asynccontextmanager
@@ -164,8 +175,10 @@ async def test_the_poisoned_chunk_is_marked_and_the_rest_goes_on(sqlite, model):
     report = await world.embedding.version(version)
     assert (report.embedded, report.poisoned) == (20, 1)
     assert picky.asked == [8, 8, 4, 4, 2, 1, 1, 2, 5] or sum(picky.asked) < 60
-    [(chunk, why)] = await world.vectors.poisoned(version.no, picky.id)
-    assert (chunk & 0xFFFFF, "not liked" in why) == (13, True)
+    [(text, why)] = await world.poisoned()
+    assert (text, "not liked" in why) == (text_hash("acme", (), "독이 든 문장"), True)
+    embedded = {ordinal_of(row[0]) for row in await world.vectors.of_version(version.no, picky.id)}
+    assert embedded == {*range(21)} - {13}
     assert (await world.embedding.version(version)).requests == 0
 
 
@@ -187,7 +200,7 @@ async def test_an_outage_is_no_fault_of_a_text(sqlite, model):
     with pytest.raises(ModelFailed) as failure:
         await world.embedding.version(version)
     assert failure.value.retryable
-    assert await world.vectors.poisoned(version.no, breaking.id) == []
+    assert await world.poisoned() == []
     breaking.down = False
     report = await world.embedding.version(version)
     assert (report.embedded, report.poisoned) == (16, 0)
@@ -207,12 +220,12 @@ class Zero(Picky):
 
 async def test_another_attempt_may_find_only_the_text_that_has_no_vector(sqlite, model):
     world = World(sqlite, model)
-    zero = world.embedding.embedder = Zero(world.embedder)
+    world.embedding.embedder = Zero(world.embedder)
     await world.embedding.version(await pending(world.store, "a", TEXTS))
     version = await pending(world.store, "b", [*TEXTS, "독이 든 문장"])
     report = await world.embedding.version(version)
     assert (report.embedded, report.poisoned) == (0, 1)
-    assert len(await world.vectors.poisoned(version.no, zero.id)) == 1
+    assert len(await world.poisoned()) == 1
 
 
 async def test_retry_after_is_heeded_by_everyone_at_this_pace(sqlite, model):

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from tests.acceptance.serving import records, serving
+from tests.waiting import wait_until
 
 APP = """
     import asyncio
@@ -16,14 +17,11 @@ APP = """
 
     app = FastAPI()
     Holdfast(app)
-    entered = asyncio.Event()
-    release = asyncio.Event()
+    told = asyncio.Event()
 
     @app.get("/slow")
     async def slow():
-        entered.set()
-        ctx = current_ctx()
-        await asyncio.sleep(1.0)
+        await told.wait()
         return {"finished": True}
 
     @app.get("/deaf")
@@ -39,6 +37,7 @@ APP = """
         async def body():
             yield "data: first\\n\\n"
             await ctx.gone.wait()
+            told.set()
             yield "event: bye\\n\\n"
         return StreamingResponse(body(), media_type="text/event-stream")
 """
@@ -60,10 +59,8 @@ def test_sigterm_finishes_requests_and_ends_streams(tmp_path: Path) -> None:
         deaf, deaf_response = open_stream(served.port, "/deaf")
         polite, polite_response = open_stream(served.port, "/polite")
         request.start()
-        while "holdfast_http_requests_in_flight" not in (text := served.get("/metrics").body.decode()) or (
-            'holdfast_http_requests_in_flight{worker="0"} 4' not in text
-        ):
-            pass
+        in_flight = b'holdfast_http_requests_in_flight{worker="0"} 4'
+        wait_until(lambda: in_flight in served.get("/metrics").body)
         assert served.stop() == 0
         request.join(60)
         assert answers == [200]
@@ -81,8 +78,7 @@ def test_readiness_goes_off_before_the_listener_closes(tmp_path: Path) -> None:
     with serving(tmp_path, HOLDFAST_SERVER_DRAIN_S="3") as served:
         served.wait_ready()
         served.process.terminate()
-        while (reply := served.get("/health/ready")).status == 200:
-            pass
+        reply = wait_until(lambda: (told := served.get("/health/ready")).status != 200 and told)
         assert reply.status == 503
         assert "retry-after" in reply.headers
         assert served.get("/health").status == 200

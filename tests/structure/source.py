@@ -2,8 +2,9 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src" / "holdfast"
@@ -14,13 +15,18 @@ BENCHMARKS = ROOT / "benchmarks"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Source(NamedTuple):
+@dataclass
+class Source:
     """One Python file."""
 
     name: str
     """Its path from the root of the repository."""
     text: str
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Parsed when it is asked for: that of all files takes seconds, and half of the tests need none."""
+        return ast.parse(self.text)
 
     def at(self, line: int) -> str:
         return f"{self.name}:{line}"
@@ -31,13 +37,12 @@ class Source(NamedTuple):
 
 
 def read(path: Path) -> Source:
-    text = path.read_text("utf-8")
-    return Source(path.relative_to(ROOT).as_posix(), text, ast.parse(text))
+    return Source(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"))
 
 
 def planted(text: str, name: str = "src/holdfast/planted.py") -> Source:
     """A file that exists only to be found wrong."""
-    return Source(name, text, ast.parse(text))
+    return Source(name, text)
 
 
 def below(folder: Path) -> list[Source]:

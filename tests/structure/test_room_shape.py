@@ -18,6 +18,7 @@ AGREED = frozenset(
         "store.py",
         "store",
         "http.py",
+        "http",
         "static",
     }
 )
@@ -43,7 +44,7 @@ def strange_names(room: Path, documented: str) -> list[str]:
     if len(extra) > 1:
         problems.append(f"{room}:1: more than one special: {', '.join(extra)}")
     problems += [f"{room}/{name}:1: is missing" for name in ("__init__.py", "room.py") if name not in names]
-    for stem in ("rules", "engine", "store"):
+    for stem in ("rules", "engine", "store", "http"):
         if stem in names and f"{stem}.py" in names:
             problems.append(f"{room}/{stem}.py:1: both a file and a folder")
     return problems

@@ -9,6 +9,7 @@ from holdfast.kernel.room import Check, Finding
 from holdfast.kernel.tasks import Supervisor
 from holdfast.rooms.health.engine import HealthEngine
 from tests.meters import RecordingMeter
+from tests.waiting import until
 
 
 class Bench:
@@ -41,9 +42,7 @@ class Bench:
         return next(state for state in self.engine.states() if state.name == name)
 
     async def until(self, holds):
-        async with asyncio.timeout(20):
-            while not holds(self):
-                await asyncio.sleep(0)
+        await until(lambda: holds(self))
 
 
 def check(probe, name="it", **more):

@@ -10,6 +10,7 @@ from holdfast.kernel.route import Call
 from holdfast.kernel.tasks import Supervisor
 from holdfast.ports.services import NoMeter
 from holdfast.rooms.health.room import Config, HealthRoom
+from tests.waiting import until
 
 ABOUT = {
     "version": "0.1.0",
@@ -43,9 +44,7 @@ class Bench:
         return answer, decode_json(encode_json(answer.content))
 
     async def settle(self):
-        async with asyncio.timeout(20):
-            while any(state.status == "unknown" for state in self.room.engine.states()):
-                await asyncio.sleep(0)
+        await until(lambda: all(state.status != "unknown" for state in self.room.engine.states()))
 
 
 def check(name, finding=None, **more):

@@ -4,7 +4,8 @@ import pytest
 
 from holdfast.kernel.clock import SystemClock
 from holdfast.rooms.resilience.rules.settings import Config, Dependency
-from tests.rooms.resilience.world import CountingMeter, fine, gone, room_of, until
+from tests.rooms.resilience.world import CountingMeter, fine, gone, room_of
+from tests.waiting import until
 
 FAST = Dependency(failures=2, open_s=1000, shared=True)
 

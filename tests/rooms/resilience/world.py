@@ -1,6 +1,5 @@
 """A resilience room whose clock, waits, meter and log the test owns."""
 
-import asyncio
 import random
 from collections import Counter
 
@@ -132,9 +131,3 @@ async def fine():
 
 async def gone():
     raise OSError("gone")
-
-
-async def until(holds):
-    """Go round the loop until it holds; the suite's own limit ends a test that waits for ever."""
-    while not holds():
-        await asyncio.sleep(0)

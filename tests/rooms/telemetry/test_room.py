@@ -13,6 +13,7 @@ from holdfast.kernel.ids import IdSource
 from holdfast.kernel.route import Call
 from holdfast.kernel.tasks import Supervisor
 from holdfast.rooms.telemetry import Config, TelemetryRoom, track
+from tests.waiting import until
 
 
 def room(folder: Path, **settings: object) -> TelemetryRoom:
@@ -62,9 +63,7 @@ async def test_the_start_reads_on_where_a_dead_process_left(tmp_path: Path):
     hot.write_bytes(b'{"kind":"log","message":"left"}\n{"kind":"log","mess')
     telemetry = room(tmp_path)
     await telemetry.start()
-    async with asyncio.timeout(30):
-        while telemetry.upkeep.done.converted == 0:
-            await asyncio.sleep(0)
+    await until(lambda: telemetry.upkeep.done.converted)
     await telemetry.stop()
     assert [record.message for record in telemetry.read()] == ["left"]
     assert telemetry.meter.family("holdfast_telemetry_records_dropped_total").labels("torn").value == 1

@@ -1,6 +1,5 @@
 """Nodes of the shared ledger on real servers."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
@@ -54,13 +53,6 @@ async def new_node() -> AsyncIterator[NewNode]:
     yield start
     for shared in started:
         await shared.stop()
-
-
-async def until(holds):
-    """Wait for a condition, a hundredth of a second at a time."""
-    never = asyncio.get_running_loop().create_future()
-    while not holds():
-        await asyncio.wait([never], timeout=0.01)
 
 
 async def decided(ledger, charges):

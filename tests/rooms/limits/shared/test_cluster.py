@@ -6,8 +6,9 @@ from holdfast.rooms.limits.rules.charge import GCRA, SLIDING_COUNTER, SLIDING_WI
 from holdfast.rooms.limits.rules.leasing import Sharing
 from holdfast.rooms.limits.store.keys import limit_key
 from holdfast.stores.redis.config import Config
+from tests.waiting import until
 
-from .conftest import decided, until
+from .conftest import decided
 
 QUICK = Config(budget_ms=300, failures=1, heartbeat_s=0.05, connect_timeout_s=0.3)
 

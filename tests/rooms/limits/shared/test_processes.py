@@ -4,8 +4,7 @@ import asyncio
 import sys
 
 from holdfast.rooms.limits.store.keys import NODES
-
-from .conftest import until
+from tests.waiting import until
 
 QUOTA = 200
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shared_servers import wait_until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[4]
 

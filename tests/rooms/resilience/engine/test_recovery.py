@@ -4,7 +4,8 @@ import pytest
 
 from holdfast.kernel.guard import CircuitOpen
 from holdfast.rooms.resilience.store.sql import SqlStates
-from tests.rooms.resilience.world import World, fine, gone, until
+from tests.rooms.resilience.world import World, fine, gone
+from tests.waiting import until
 
 
 class Dependency:

@@ -8,7 +8,8 @@ from holdfast.kernel.guard import CircuitOpen
 from holdfast.ports.shared import SharedDown
 from holdfast.rooms.resilience.rules.standing import LOOK, Move
 from holdfast.rooms.resilience.store.redis import RedisStates
-from tests.rooms.resilience.world import World, fine, until
+from tests.rooms.resilience.world import World, fine
+from tests.waiting import until
 
 SHARED = {"shared": True, "failures": 2, "open_s": 1000, "lease_s": 2000, "longest_open_s": 100_000}
 """Times that a test does not outlive on a real server: what is due is due because the test says so."""

@@ -1,8 +1,8 @@
-import asyncio
 from pathlib import Path
 
 from holdfast.rooms.telemetry.engine.nudge import Nudger
 from holdfast.rooms.telemetry.store.writer import SegmentLog
+from tests.waiting import until
 
 
 class Counting(SegmentLog):
@@ -17,9 +17,7 @@ async def test_the_log_is_nudged_until_the_stop(tmp_path: Path):
     nudger = Nudger(log)
     nudger.start()
     nudger.start()
-    async with asyncio.timeout(30):
-        while log.nudges < 3:
-            await asyncio.sleep(0)
+    await until(lambda: log.nudges >= 3)
     nudger.stop()
     nudger.stop()
     assert nudger._timer is None

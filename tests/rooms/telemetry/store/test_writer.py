@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from holdfast.kernel.clock import ManualClock
-from holdfast.kernel.event import Event, LogLine
+from holdfast.kernel.event import Event, LogLine, ProductEvent, Record
 from holdfast.rooms.telemetry.store.reader import read_events
 from holdfast.rooms.telemetry.store.segment import Segment
 from holdfast.rooms.telemetry.store.writer import MOST_UNANSWERED, SegmentLog
 from tests.rooms.telemetry.store.records import MEGABYTE, ODD_TEXTS, ONE_OF_EACH, STAMP, output_of
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -32,12 +33,6 @@ def segments(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*.jsonl"))
 
 
-async def until(claim) -> None:
-    async with asyncio.timeout(30):
-        while not claim():
-            await asyncio.sleep(0)
-
-
 def test_every_kind_comes_back_as_it_went(log: SegmentLog, tmp_path: Path):
     for record in ONE_OF_EACH:
         log.append(record)
@@ -45,6 +40,19 @@ def test_every_kind_comes_back_as_it_went(log: SegmentLog, tmp_path: Path):
     assert list(read_events(tmp_path)) == ONE_OF_EACH
     assert log.written == len(ONE_OF_EACH)
     assert sum(log.dropped.values()) == 0
+
+
+def test_who_taps_sees_what_tells_something_until_it_leaves(log: SegmentLog):
+    plain, telling = Event(path="/plain"), Event(path="/telling", facts={"exposed": "f=treatment 1 u"})
+    bought = ProductEvent(action="bought")
+    seen: list[Record] = []
+    leave = log.tap(seen.append)
+    for record in (plain, telling, bought):
+        log.append(record)
+    assert seen == [telling, bought]
+    leave()
+    log.append(bought)
+    assert len(seen) == 2
 
 
 async def test_a_record_reaches_the_disk_by_itself(log: SegmentLog, tmp_path: Path):

@@ -11,13 +11,16 @@ import errno
 import os
 import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.codec import encode_json
-from holdfast.kernel.event import Record
+from holdfast.kernel.event import Event, Record
 from holdfast.kernel.ids import IdSource
+from holdfast.ports.services import Tap
 from holdfast.rooms.telemetry.rules.lines import LONG_LINE_BYTES
 from holdfast.rooms.telemetry.rules.redaction import Redaction
 from holdfast.rooms.telemetry.rules.segments import is_due, next_stamp_ms, segment_name
@@ -78,6 +81,7 @@ class SegmentLog:
         self._backlog_bytes = backlog_bytes
         self._encoding = Encoding(redaction or Redaction())
         self._are_harmless = self._encoding.are_harmless
+        self._taps: tuple[Tap, ...] = ()
         self._lines: list[bytes] = []
         self._take = self._lines.append
         self._left = -1
@@ -126,6 +130,18 @@ class SegmentLog:
         self._left -= size
         if self._left < 0:
             self._wake()
+        # A request on which nobody wrote is most of them, and tells a tap nothing: it costs no call.
+        if self._taps and (record.facts is not None or type(record) is not Event):
+            for saw in self._taps:
+                saw(record)
+
+    def tap(self, saw: Tap) -> Callable[[], None]:
+        """As `EventLog.tap` says."""
+        self._taps = (*self._taps, saw)
+        return partial(self._untap, saw)
+
+    def _untap(self, saw: Tap) -> None:
+        self._taps = tuple(each for each in self._taps if each != saw)
 
     def _rescue(self, record: Record) -> bytes | None:
         try:
