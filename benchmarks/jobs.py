@@ -124,10 +124,12 @@ class Turn:
         client = self._crew.start("enqueue", "-m", self._module, "enqueue", is_asked=True)
         client.hear()
         client.ask(verb="one", first=0, count=20)  # connections, compiled statements
-        one = client.ask(verb="one", first=20, count=sizes.one_by_one)
-        batch = client.ask(verb="batch", first=20 + sizes.one_by_one, count=sizes.in_batches, size=BATCH)
+        client.ask(verb="batch", first=20, count=BATCH, size=BATCH)
+        warm = 20 + BATCH
+        one = client.ask(verb="one", first=warm, count=sizes.one_by_one)
+        batch = client.ask(verb="batch", first=warm + sizes.one_by_one, count=sizes.in_batches, size=BATCH)
         worker = self._crew.start("work", "-m", self._module, "work")
-        count = 20 + sizes.one_by_one + sizes.in_batches
+        count = warm + sizes.one_by_one + sizes.in_batches
         self._await(count // 20)
         known, spent = len(self._starts), cpu_s(worker)
         self._await(count)

@@ -16,6 +16,7 @@ from tests.brokers import machine_binary
 
 from benchmarks.apps.chaos_stage import Engine, Outcome, Plan, Stage
 from benchmarks.harness import Row, at_most, main, percentile, shown
+from holdfast.stores.postgres_presence import SETTLE_S
 
 OURS = {
     "embedded SQLite": Engine("chaos_ours", "sqlite"),
@@ -82,6 +83,9 @@ def rows_of(name: str, found: Outcome, peers: dict[str, str]) -> list[Row]:
     if (wait := pickup_s(found)) is not None:
         count = len(verdict.pickups_ms)
         rows.append(at_most(f"{name}: pickup on the same host, p50 s of {count}", wait, wait, 1.0, 0.5))
+    if late := verdict.late_pickups_ms:
+        figure = f"{name}: the same within {SETTLE_S + 1:g} s of the database's restart, p50 s of {len(late)}"
+        rows.append(shown(figure, round(percentile(late, 0.5) / 1e3, 3)))
     side = f"{verdict.side_by_side} beside a living one, {verdict.again} between effect and acknowledgement"
     return [*rows, shown(f"{name}: begun again", side)]
 

@@ -76,6 +76,9 @@ class Load:
 
     load = 0.85
 
+    def lane(self, work: str) -> None:
+        """No place is taken."""
+
 
 def room(*, shedding: bool, limit: str = "") -> LimitsRoom:
     """The limits room with the default table, or with another limit for every call."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.apps.serving import ROOT, Server, _pinned, child, folder, free_port, load
+from benchmarks.apps.serving import ROOT, Server, child, folder, free_port, load, pinned
 from benchmarks.harness import Row, at_least, at_most, main, shown
 
 DEADLINE_S = 1.0
@@ -45,7 +45,7 @@ def offer(server: Server, kind: str, rate: float, seconds: float, warm_s: float)
         cwd=ROOT,
         capture_output=True,
         check=True,
-        preexec_fn=_pinned(1),
+        preexec_fn=pinned(1),
     )
     told = dict(json.loads(found.stdout))
     used_s = server.cpu_s() - before_s

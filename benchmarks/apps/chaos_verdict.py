@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from benchmarks.apps.jobs_trace import ACKNOWLEDGED, FINISHED, STARTED, Line
 
+JUST_BACK = "worker, the database just back"
+"""Such a kill's pickups are told apart: for some seconds after its restart nobody is taken for dead."""
+
 
 class Kill(NamedTuple):
     """What was killed when; `pids` are the processes of a worker."""
@@ -40,6 +43,8 @@ class Verdict(NamedTuple):
     long_finished: int
     pickups_ms: list[float]
     """From the kill of a worker to the next start of each job that it was running."""
+    late_pickups_ms: list[float]
+    """The same where the database had just been killed, too."""
 
 
 def executions(lines: Iterable[Line]) -> dict[int, list[Execution]]:
@@ -60,17 +65,22 @@ def executions(lines: Iterable[Line]) -> dict[int, list[Execution]]:
     return found
 
 
-def pickups_ms(by_job: dict[int, list[Execution]], kills: Sequence[Kill]) -> list[float]:
+def pickups_ms(
+    by_job: dict[int, list[Execution]], kills: Sequence[Kill], target: str = "worker"
+) -> list[float]:
     """For each killed worker, how long each job that it was running waited for its next start."""
     found = []
     for kill in kills:
-        if kill.target != "worker":
+        if kill.target != target:
             continue
         for each in by_job.values():
             for at, one in enumerate(each):
                 was_running = one.pid in kill.pids and one.finished_ns is None and one.started_ns < kill.at_ns
-                if was_running and at + 1 < len(each):
-                    found.append((each[at + 1].started_ns - kill.at_ns) / 1e6)
+                if not was_running or at + 1 == len(each):
+                    continue
+                waited_ns = each[at + 1].started_ns - kill.at_ns
+                if waited_ns > 0:  # else it had been stopped before, with the database, and was picked up
+                    found.append(waited_ns / 1e6)
     return found
 
 
@@ -90,6 +100,7 @@ def judge(lines: Sequence[Line], kills: Sequence[Kill], is_long: Iterable[int] =
         again=len(again),
         long_finished=len(set(is_long) & set(finished)),
         pickups_ms=pickups_ms(by_job, kills),
+        late_pickups_ms=pickups_ms(by_job, kills, JUST_BACK),
     )
 
 
