@@ -1,38 +1,83 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from holdfast.rooms.experiments.rules.statistics.srm import sample_ratio
+from holdfast.rooms.experiments.rules.statistics.srm import CONCENTRATION, LIMIT, sample_ratio
+
+EVEN = {"a": 5000.0, "b": 5000.0}
+SPLITS = st.lists(st.integers(100, 10_000), min_size=2, max_size=4)
 
 
-@given(st.lists(st.integers(100, 10_000), min_size=2, max_size=4))
-def test_p_is_scipys(counts):
-    arms = [f"a{number}" for number in range(len(counts))]
-    shares = {arm: number + 1.0 for number, arm in enumerate(arms)}
-    found = sample_ratio(dict(zip(arms, counts, strict=True)), shares)
+def shares_of(counts):
+    return {f"a{number}": number + 1.0 for number in range(len(counts))}
+
+
+@given(SPLITS)
+def test_the_last_p_is_scipys(counts):
+    shares = shares_of(counts)
+    found = sample_ratio(dict(zip(shares, counts, strict=True)), shares, final=True)
     whole = sum(shares.values())
     theirs = stats.chisquare(counts, [sum(counts) * share / whole for share in shares.values()])
     assert found.p == pytest.approx(theirs.pvalue, rel=1e-9, abs=1e-300)
     assert found.chi_square == pytest.approx(theirs.statistic, rel=1e-9, abs=1e-9)
+    assert not found.always_valid
+
+
+@given(SPLITS)
+def test_an_earlier_p_is_scipys_bayes_factor(counts):
+    shares = shares_of(counts)
+    found = sample_ratio(dict(zip(shares, counts, strict=True)), shares, final=False)
+    planned = np.array(list(shares.values())) / sum(shares.values())
+    under_plan = stats.multinomial.logpmf(counts, sum(counts), planned)
+    under_any = stats.dirichlet_multinomial.logpmf(counts, CONCENTRATION * planned, sum(counts))
+    assert found.p == pytest.approx(min(1.0, np.exp(under_plan - under_any)), rel=1e-6, abs=1e-300)
+    assert found.always_valid
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "holds"),
+    ("a", "b", "at_the_end", "before"),
     [
-        (5000, 5000, True),
-        (5000, 5200, True),
-        (5000, 5400, False),
-        (0, 10_000, False),
-        (0, 50, True),
-        (0, 0, True),
+        (5000, 5000, True, True),
+        (5000, 5200, True, True),
+        (5000, 5400, False, True),
+        (5000, 5600, False, False),
+        (0, 10_000, False, False),
+        (0, 50, True, True),
+        (0, 0, True, True),
     ],
 )
-def test_a_ratio_holds_unless_chance_hardly_makes_it(a, b, holds):
-    assert sample_ratio({"a": a, "b": b}, {"a": 5000.0, "b": 5000.0}).holds is holds
+def test_a_ratio_holds_unless_chance_hardly_makes_it(a, b, at_the_end, before):
+    assert sample_ratio({"a": a, "b": b}, EVEN, final=True).holds is at_the_end
+    assert sample_ratio({"a": a, "b": b}, EVEN, final=False).holds is before
 
 
-def test_an_arm_without_a_share_takes_no_part():
-    found = sample_ratio({"a": 500, "b": 500, "off": 3}, {"a": 1.0, "b": 1.0, "off": 0.0})
+@pytest.mark.parametrize("final", [True, False])
+def test_an_arm_without_a_share_takes_no_part(final):
+    found = sample_ratio({"a": 500, "b": 500, "off": 3}, {"a": 1.0, "b": 1.0, "off": 0.0}, final=final)
     assert found.observed == {"a": 500, "b": 500}
     assert found.p == 1.0
+
+
+def alarmed(share, *, final, runs=1_000, looks=50, units=400):
+    """The share of experiments that alarm at any of their looks, when `a` really gets `share`."""
+    drawn = np.random.default_rng(7).binomial(units, share, (runs, looks)).cumsum(axis=1)
+    return np.mean(
+        [
+            any(
+                not sample_ratio({"a": n, "b": units * look - n}, EVEN, final=final).holds
+                for look, n in enumerate(run.tolist(), 1)
+            )
+            for run in drawn
+        ]
+    )
+
+
+def test_looking_fifty_times_alarms_no_more_often_than_once():
+    assert alarmed(0.5, final=False) <= LIMIT
+    assert alarmed(0.5, final=True) > 4 * LIMIT  # what a chi-square at each look would do
+
+
+def test_shares_that_are_off_by_three_points_are_found():
+    assert alarmed(0.53, final=False, runs=100) == 1.0

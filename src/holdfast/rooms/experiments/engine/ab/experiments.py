@@ -27,7 +27,7 @@ from holdfast.rooms.experiments.engine.ab.taking import Taker
 from holdfast.rooms.experiments.engine.ab.views import Whole, whole
 from holdfast.rooms.experiments.rules.ab.days import by_day
 from holdfast.rooms.experiments.rules.ab.lives import Stored, check_step
-from holdfast.rooms.experiments.rules.ab.question import Sheet, days_are_over, ratio_limit
+from holdfast.rooms.experiments.rules.ab.question import Sheet, days_are_over
 from holdfast.rooms.experiments.rules.ab.watching import Watch
 from holdfast.rooms.experiments.rules.experiments import Experiment
 from holdfast.rooms.experiments.rules.outcomes import Outcome
@@ -42,7 +42,7 @@ from holdfast.rooms.experiments.store.rules import RuleStore
 
 logger = logging.getLogger("holdfast.experiments")
 RATIO_EVERY_S = 3600.0
-"""Between two checks of the sample ratio; how strict each is, `ratio_limit` says."""
+"""Between two checks of the sample ratio."""
 VISITOR_DAYS = 180
 """Whoever was away for longer is new again."""
 AUTOMATIC = "holdfast"
@@ -158,8 +158,7 @@ class Experiments:
     async def _check_ratio(self, stored: Stored) -> None:
         sheet = await self.looks.sheet(stored)
         shares = {arm.name: float(arm.share) for arm in stored.arms}
-        limit = ratio_limit(stored, self._clock.wall())
-        found = sample_ratio({arm.name: sheet.units(arm.name) for arm in stored.arms}, shares, limit)
+        found = sample_ratio({arm.name: sheet.units(arm.name) for arm in stored.arms}, shares, final=False)
         if not found.holds:
             units = ", ".join(f"{arm} {n:,}" for arm, n in found.observed.items())
             await self._alarm(stored, f"srm:{stored.phase}", f"p = {found.p:.2g}, {units}")

@@ -84,7 +84,10 @@ def page_of(
         timeline=(*_timeline(rows), *_days(days)),
         segments=tuple(_segment(each, found) for each in found.segments),
         sample_ratio=SampleRatio(
-            passed=found.sample_ratio.holds, p=found.sample_ratio.p, arms=_arms(stored, found)
+            passed=found.sample_ratio.holds,
+            p=found.sample_ratio.p,
+            always_valid=found.sample_ratio.always_valid,
+            arms=_arms(stored, found),
         ),
         mixed=found.mixed,
         novelty=_novelty(found),

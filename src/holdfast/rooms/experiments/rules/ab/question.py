@@ -17,10 +17,8 @@ from holdfast.rooms.experiments.rules.statistics.results import (
     Measured,
     Question,
 )
-from holdfast.rooms.experiments.rules.statistics.srm import LIMIT
 from holdfast.rooms.experiments.rules.statistics.sums import Sums
 
-HOUR_MS = 3_600_000
 Cell = tuple[str, str, str]
 """Attribute, value, arm."""
 
@@ -85,17 +83,6 @@ def days_are_over(stored: Stored, at_s: float) -> bool:
         return False
     until_ms = at_s * 1000 if life.stopped_ms is None else life.stopped_ms
     return until_ms >= life.started_ms + days * DAY_MS
-
-
-def ratio_limit(stored: Stored, at_s: float) -> float:
-    """The p below which this hour's check of the sample ratio alarms; over all hours they add up to LIMIT.
-
-    Hour k of the phase may spend LIMIT / (k (k + 1)). It is counted by the clock and not by the checks, so
-    that processes, new ones too, spend the same share on the same hour.
-    """
-    since_ms = stored.life.phases[-1].since_ms if stored.life.phases else at_s * 1000
-    hour = 1 + max(0, int((at_s * 1000 - since_ms) // HOUR_MS))
-    return LIMIT / (hour * (hour + 1))
 
 
 def _measured(use: Watched, metric: Metric, sheet: Sheet) -> Measured:

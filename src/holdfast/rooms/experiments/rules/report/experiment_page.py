@@ -96,6 +96,8 @@ class SampleRatio(msgspec.Struct, frozen=True, kw_only=True):
 
     passed: bool
     p: float | None = None
+    always_valid: bool = False
+    """`p` is meant over all looks at once, not of this one alone."""
     threshold: float = 0.001
     arms: tuple[ArmRow, ...] = ()
 

@@ -79,11 +79,12 @@ def _sample_ratio(page: ExperimentPage, lang: Lang) -> Markup | None:
         return None
     if not any(arm.units for arm in ratio.arms):
         return section(say("sample ratio", lang), tag("p", say("nothing yet", lang)))
+    meant = f" ({say('always valid', lang)})" if ratio.always_valid else ""
     return section(
         say("sample ratio", lang),
         tag("p", say("ratio passed" if ratio.passed else "ratio failed", lang), class_="said"),
         table(say("sample ratio", lang), *_ratio_table(ratio, lang), numbers=(1, 2, 3)),
-        note=f"p = {number(ratio.p)}; {say('blocks below', lang)} {chosen(ratio.threshold)}",
+        note=f"p = {number(ratio.p)}{meant}; {say('blocks below', lang)} {chosen(ratio.threshold)}",
         class_="card" if ratio.passed else "card decision bad",
     )
 

@@ -145,6 +145,7 @@ LABELS: dict[str, Words] = {
         "✕ The arms do not hold as many units as planned: something parts or records them wrongly. "
         "Do not trust the results.",
     ),
+    "always valid": Words("여러 번 보아도 맞는 값", "however often it is looked at"),
     "blocks below": Words("이보다 작으면 판정 보류:", "no verdict below"),
     "more": Words("더 보기", "more"),
     "expected": Words("계획 인원", "Expected"),

@@ -65,7 +65,9 @@ def analyse(question: Question) -> Analysis:
         mixed=question.mixed,
         information=progress.information,
         final=progress.final,
-        sample_ratio=sample_ratio(question.units, {arm.name: float(arm.share) for arm in question.arms}),
+        sample_ratio=sample_ratio(
+            question.units, {arm.name: float(arm.share) for arm in question.arms}, final=progress.final
+        ),
         comparisons=comparisons,
         segments=_shown(segments, judging.family(segments, alpha, tuned_at, fixed=fixed), tuned_at),
         looks=(),

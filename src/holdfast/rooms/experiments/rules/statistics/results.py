@@ -143,6 +143,8 @@ class SampleRatio(msgspec.Struct, frozen=True):
     chi_square: float
     p: float
     holds: bool
+    always_valid: bool = False
+    """How `p` is meant: over all looks at once, or (False) of this one, the last."""
 
 
 class Boundary(msgspec.Struct, frozen=True):
