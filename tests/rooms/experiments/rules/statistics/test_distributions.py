@@ -33,6 +33,7 @@ def test_chi_squares_tail_is_scipys():
 def test_without_them_the_problem_says_what_to_install(monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     asked = distributions.special if missing == "scipy" else distributions.numeric
+    asked.cache_clear()
     with pytest.raises(Misconfigured) as refused:
         asked()
     assert refused.value.hint == "pip install 'holdfast[experiments]'"

@@ -82,10 +82,31 @@ def test_at_its_boundary_p_is_what_is_spent_and_the_interval_touches_zero_at_alp
     walk = sequential.path(FIVE[:looks], 0.05)
     found = sequential.stopped(walk, walk.boundaries[-1], 0.05)
     assert found.p == pytest.approx(walk.spent[-1], rel=1e-6)
-    assert 0 <= found.low <= found.middle <= found.high
+    assert -1e-9 <= found.low <= found.middle <= found.high
     assert found.middle <= walk.boundaries[-1] + 1e-6
     if looks == 5:
         assert found.low == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("z", [-99.0, -20.0, 20.0, 99.0])
+@pytest.mark.parametrize("times", [(0.5, 1.0), FIVE, tuple(at / 50 for at in range(1, 51))])
+def test_an_end_far_beyond_what_earlier_looks_allow_has_a_bounded_effect(times, z):
+    """A drift that ends there would have crossed before: the effect is that of crossing in half of the runs."""
+    walk = sequential.path(times, 0.05)
+    found = sequential.effect_at(walk, z, 0.5)
+    random = np.random.default_rng(3)
+    steps = np.diff((0.0, *times))
+    scores = (random.normal(0, 1, (20_000, len(times))) * np.sqrt(steps) + abs(found) * steps).cumsum(axis=1)
+    crossed = (scores / np.sqrt(times) >= walk.boundaries)[:, :-1].any(axis=1)
+    assert np.mean(crossed) == pytest.approx(0.5, abs=0.015)
+    assert np.sign(found) == np.sign(z)
+
+
+@pytest.mark.parametrize("z", [-99.0, -3.0, 0.0, 40.0])
+def test_looks_whose_line_is_out_of_reach_leave_the_plain_estimate(z):
+    walk = sequential.path((0.01, 0.02, 0.03), 0.05, last=True)
+    assert walk.boundaries[:2] == (inf, inf)
+    assert sequential.effect_at(walk, z, 0.5) == pytest.approx(z, abs=1e-9)
 
 
 def test_the_interval_at_a_stop_covers_as_often_as_it_says():

@@ -1,5 +1,6 @@
 """The distributions that tests need. Those of scipy are asked for when they are used, not when loaded."""
 
+from functools import cache
 from math import erfc, sqrt
 from statistics import NormalDist
 from typing import Any
@@ -9,6 +10,7 @@ from holdfast.kernel.errors import Misconfigured
 _NORMAL = NormalDist()
 
 
+@cache
 def special() -> Any:
     """`scipy.special`; raises Misconfigured with the line to install."""
     try:
@@ -20,6 +22,7 @@ def special() -> Any:
     return found
 
 
+@cache
 def numeric() -> Any:
     """`numpy`; raises Misconfigured with the line to install."""
     try:

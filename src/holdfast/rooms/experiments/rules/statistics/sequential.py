@@ -26,6 +26,9 @@ POINTS = 385
 """Of the grid over a look's continuation region (Simpson; odd). With 50 looks more changes none by 1e-6."""
 FARTHEST = 8.5
 """Standard errors beyond which nothing is worth integrating."""
+ALMOST_ONE = 1 - 2**-53
+FIRST_STEP = 0.5
+"""Standard errors by which an effect is looked for on both sides of what one look would say."""
 
 
 def spent(information: float, alpha: float) -> float:
@@ -58,18 +61,6 @@ class _Grid:
         ndtr = special().ndtr
         return float(
             self.mass @ (ndtr((self.points - score) / spread) + ndtr((-score - self.points) / spread))
-        )
-
-    def above(self, score: float, information: float, drift: float) -> float:
-        """The chance that the next look's score lies above `score`, when scores drift.
-
-        Drift weighs each path by exp(drift * score - drift^2 * information / 2), whatever way it took.
-        """
-        np = numeric()
-        ahead = information - self.information
-        weight = np.exp(drift * self.points - drift * drift * self.information / 2)
-        return float(
-            (self.mass * weight) @ special().ndtr((self.points + drift * ahead - score) / sqrt(ahead))
         )
 
     def next(self, score: float, information: float) -> "_Grid":
@@ -110,18 +101,22 @@ def path(information: tuple[float, ...], alpha: float, *, last: bool = False) ->
 
 @lru_cache(maxsize=2048)
 def _walked(information: tuple[float, ...], alpha: float) -> tuple[Path, _Grid]:
-    """Each prefix of looks is kept: one more look costs one more step."""
+    """Each prefix of looks is kept: one more look costs one more step.
+
+    A look whose line is out of reach parts no runs, so the grid goes on as if it had not been: on a grid of its
+    own, what a strong drift carries beyond FARTHEST would be lost.
+    """
     if not information:
         return Path((), (), (), alpha), _start()
     before, grid = _walked(information[:-1], alpha)
     now = information[-1]
-    if now <= grid.information:
+    if before.information and now <= before.information[-1]:
         raise ValueError("looks go forward: information must rise")
     used = before.spent[-1] if before.spent else 0.0
     allowed = spent(now, alpha)
     boundary, score = _boundary(grid, now, allowed - used)
     here = Path(information, (*before.boundaries, boundary), (*before.spent, max(used, allowed)), alpha)
-    return here, grid.next(score, now)
+    return here, grid if boundary == inf else grid.next(score, now)
 
 
 def _boundary(grid: _Grid, information: float, chance: float) -> tuple[float, float]:
@@ -167,19 +162,26 @@ def stopped(walk: Path, z: float, alpha: float) -> Stopped:
 def effect_at(walk: Path, z: float, share: float) -> float:
     """The effect under which what was seen, or more in favour, has this chance; in standard errors.
 
-    At one half it is the median-unbiased estimate. Found by regula falsi (Illinois).
+    At one half it is the median-unbiased estimate. As a normal quantile the chance is nearly a straight line
+    of the effect, and after one look it is one; so regula falsi (Illinois) needs few steps.
     """
-    scale = sqrt(walk.information[-1])
-    low, high = (z - 1) / scale, (z + 1) / scale
-    while _in_favour(walk, z, low) > share:
-        low -= 2 / scale
-    while _in_favour(walk, z, high) < share:
-        high += 2 / scale
-    below, above = _in_favour(walk, z, low) - share, _in_favour(walk, z, high) - share
+    scale, wanted = sqrt(walk.information[-1]), normal_at(share)
+
+    def off(drift: float) -> float:
+        return normal_at(min(max(_in_favour(walk, z, drift), 1e-300), ALMOST_ONE)) - wanted
+
+    start, step = (z + wanted) / scale, FIRST_STEP / scale
+    low, high = start - step, start + step
+    while (below := off(low)) > 0:
+        step *= 2
+        low -= step
+    while (above := off(high)) < 0:
+        step *= 2
+        high += step
     side = 0
     for _ in range(100):
         middle = (low * above - high * below) / (above - below)
-        here = _in_favour(walk, z, middle) - share
+        here = off(middle)
         if abs(here) < 1e-12 or high - low < 1e-12:
             break
         if here < 0:
@@ -194,11 +196,28 @@ def effect_at(walk: Path, z: float, share: float) -> float:
 
 
 def _in_favour(walk: Path, z: float, drift: float) -> float:
-    """The chance of crossing above at a look before, or of ending above z."""
-    lines = (*walk.boundaries[:-1], z)
-    chance = 0.0
-    for at, (information, line) in enumerate(zip(walk.information, lines, strict=True)):
-        if line < inf:
-            _, grid = _walked(walk.information[:at], walk.alpha)
-            chance += grid.above(line * sqrt(information), information, drift)
-    return chance
+    """The chance of crossing above at a look before, or of ending above z, when scores drift.
+
+    Drift weighs each path by exp(drift * score - drift^2 * information / 2), whatever way it took.
+    """
+    np = numeric()
+    points, mass, since = _grids(walk.information, walk.alpha)
+    times = np.array(walk.information)[:, None]
+    lines = np.array((*walk.boundaries[:-1], z))[:, None] * np.sqrt(times)
+    ahead = times - since
+    weight = np.exp(drift * points - drift * drift / 2 * since)
+    above = special().ndtr((points + drift * ahead - lines) / np.sqrt(ahead))
+    return float((mass * weight * above).sum())
+
+
+@lru_cache(maxsize=16)
+def _grids(information: tuple[float, ...], alpha: float) -> tuple[Any, Any, Any]:
+    """A row for each look: points and mass of the grid before it, and that one's information."""
+    np = numeric()
+    points, mass = np.zeros((2, len(information), POINTS))
+    since = np.zeros((len(information), 1))
+    for at in range(len(information)):
+        _, grid = _walked(information[:at], alpha)
+        size = len(grid.points)  # 1 at the start, of which the rest stays without mass
+        points[at, :size], mass[at, :size], since[at] = grid.points, grid.mass, grid.information
+    return points, mass, since
