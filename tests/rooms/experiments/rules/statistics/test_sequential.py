@@ -91,7 +91,7 @@ def test_at_its_boundary_p_is_what_is_spent_and_the_interval_touches_zero_at_alp
 @pytest.mark.parametrize("z", [-99.0, -20.0, 20.0, 99.0])
 @pytest.mark.parametrize("times", [(0.5, 1.0), FIVE, tuple(at / 50 for at in range(1, 51))])
 def test_an_end_far_beyond_what_earlier_looks_allow_has_a_bounded_effect(times, z):
-    """A drift that ends there would have crossed before: the effect is that of crossing in half of the runs."""
+    """A drift that ends there would have crossed before: the effect is that of crossing in half of runs."""
     walk = sequential.path(times, 0.05)
     found = sequential.effect_at(walk, z, 0.5)
     random = np.random.default_rng(3)

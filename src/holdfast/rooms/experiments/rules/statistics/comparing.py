@@ -116,7 +116,8 @@ def comparison(
 ) -> Comparison:
     """The comparison as it is shown. With a p-value only where the judgement has one."""
     arms = estimate.arms
-    width = judged.reach * arms.standard_error
+    difference, error, z = arms.difference, arms.standard_error, arms.z
+    width = judged.reach * error
     lift = estimate.lift(judged.reach)
     shown: dict[str, Any] = {
         "metric": measured.metric.name,
@@ -126,24 +127,24 @@ def comparison(
         "value": cell[1],
         "control": estimate.control,
         "treatment": estimate.treatment,
-        "absolute": arms.difference,
-        "low": arms.difference - width,
-        "high": arms.difference + width,
+        "absolute": difference,
+        "low": difference - width,
+        "high": difference + width,
         "relative": lift and lift.value,
         "relative_low": lift and lift.low,
         "relative_high": lift and lift.high,
         "level": judged.level,
         "method": judged.method,
         "estimator": estimate.estimator,
-        "standard_error": arms.standard_error,
-        "z": max(-FARTHEST, min(FARTHEST, arms.z)),
+        "standard_error": error,
+        "z": max(-FARTHEST, min(FARTHEST, z)),
         "cohens_d": estimate.cohens_d,
         "noise_removed": estimate.noise_removed,
-        "always_valid_p": always_valid.p_value(arms.z, estimate.units, 1 - judged.level, tuned_at),
+        "always_valid_p": always_valid.p_value(z, estimate.units, 1 - judged.level, tuned_at),
         "finding": judged.finding,
         "margin": guarded(measured, estimate).margin if measured.role == "guardrail" else None,
     }
     if judged.p is None or judged.adjusted_p is None:
         return Comparison(**shown)
-    unbiased = None if judged.middle is None else judged.middle * arms.standard_error
+    unbiased = None if judged.middle is None else judged.middle * error
     return FinalComparison(**shown, p=judged.p, adjusted_p=judged.adjusted_p, unbiased=unbiased)

@@ -103,8 +103,8 @@ def path(information: tuple[float, ...], alpha: float, *, last: bool = False) ->
 def _walked(information: tuple[float, ...], alpha: float) -> tuple[Path, _Grid]:
     """Each prefix of looks is kept: one more look costs one more step.
 
-    A look whose line is out of reach parts no runs, so the grid goes on as if it had not been: on a grid of its
-    own, what a strong drift carries beyond FARTHEST would be lost.
+    A look whose line is out of reach parts no runs, so the grid goes on as if it had not been: on a grid of
+    its own, what a strong drift carries beyond FARTHEST would be lost.
     """
     if not information:
         return Path((), (), (), alpha), _start()
@@ -182,7 +182,7 @@ def effect_at(walk: Path, z: float, share: float) -> float:
     for _ in range(100):
         middle = (low * above - high * below) / (above - below)
         here = off(middle)
-        if abs(here) < 1e-12 or high - low < 1e-12:
+        if abs(here) < 1e-10 or high - low < 1e-10:
             break
         if here < 0:
             low, below = middle, here

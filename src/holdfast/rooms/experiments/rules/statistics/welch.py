@@ -46,10 +46,10 @@ class Arms(msgspec.Struct, frozen=True):
     @property
     def z(self) -> float:
         """How many standard errors the difference is from nothing."""
-        error = self.standard_error
+        error, difference = self.standard_error, self.difference
         if error == 0:
-            return 0.0 if self.difference == 0 else inf * (1 if self.difference > 0 else -1)
-        return self.difference / error
+            return 0.0 if difference == 0 else inf * (1 if difference > 0 else -1)
+        return difference / error
 
 
 def p_value(arms: Arms) -> float:
