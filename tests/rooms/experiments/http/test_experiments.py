@@ -152,6 +152,17 @@ async def test_what_is_refused_says_what_to_do(door):
     assert (await door.call("GET", PATH, authorization="Bearer sworfdish"))[0] == 401
 
 
+async def test_what_never_ran_is_removed_and_what_ran_stays(door):
+    await door.call("PUT", f"{METRICS}/bought", BOUGHT)
+    await door.call("PUT", f"{PATH}/buttons", BUTTONS)
+    assert (await door.call("DELETE", f"{PATH}/buttons"))[0] == 204
+    assert (await door.call("GET", f"{PATH}/buttons"))[0] == 404
+    await door.call("PUT", f"{PATH}/buttons", BUTTONS)
+    await door.call("POST", f"{PATH}/buttons/start")
+    status, refused = await door.call("DELETE", f"{PATH}/buttons")
+    assert (status, refused["type"]) == (409, "urn:holdfast:problem:experiments-wrong-state")
+
+
 async def test_units_past_comes_from_a_csv_and_wrong_lines_are_named(door):
     await door.call("PUT", f"{METRICS}/bought", BOUGHT)
     await door.call("PUT", f"{PATH}/buttons", BUTTONS)

@@ -116,6 +116,12 @@ async def test_a_life_over_http(door):
     assert listed.headers["cache-control"] == "no-store"
 
 
+async def test_a_draft_is_removed(door):
+    await door.call("PUT", f"/admin/releases/{NAME}", DEFINITION)
+    assert (await door.call("DELETE", f"/admin/releases/{NAME}")).status == 204
+    assert (await door.call("GET", f"/admin/releases/{NAME}")).status == 404
+
+
 async def test_a_release_is_shown_with_its_evidence(door):
     await door.call("PUT", f"/admin/releases/{NAME}", DEFINITION)
     await door.call("POST", f"/admin/releases/{NAME}/start", {})

@@ -103,6 +103,10 @@ class ExperimentsHttp:
     async def shown(self, call: Call) -> Answer:
         return await self._whole(await self._experiments.lives.one(call.params["name"]))
 
+    async def drop(self, call: Call) -> Answer:
+        await self._experiments.drop(call.params["name"])
+        return GONE
+
     async def plan(self, call: Call) -> Answer:
         ask: PlanAsk = call.body or PlanAsk()
         return said(await self._experiments.plan(call.params["name"], ask, actor(call)))
@@ -200,6 +204,7 @@ def _life(http: ExperimentsHttp) -> Sequence[Route]:
             public=False,
         ),
         Route("GET", one, http.shown, "An experiment and its life.", answer=Whole, public=False),
+        Route("DELETE", one, http.drop, "Remove an experiment that never ran.", status=204, public=False),
         *(
             Route("POST", f"{one}/{step}", handler, summary, body=body, answer=answer, public=False)
             for step, handler, summary, body, answer in steps

@@ -9,7 +9,7 @@ from msgspec import Meta
 from holdfast.kernel.route import Answer, Call, Route
 from holdfast.rooms.experiments.engine.canary.releases import Releases
 from holdfast.rooms.experiments.engine.canary.views import Brief, Whole, brief
-from holdfast.rooms.experiments.http.answers import actor, reported, said, same_name
+from holdfast.rooms.experiments.http.answers import GONE, actor, reported, said, same_name
 from holdfast.rooms.experiments.rules.releases import Release
 from holdfast.rooms.experiments.rules.report.release_page import ReleasePage
 from holdfast.rooms.experiments.store.release_rows import Standing
@@ -70,6 +70,10 @@ class ReleasesHttp:
     async def shown(self, call: Call) -> Answer:
         return said(await self._releases.shown(call.params["name"]))
 
+    async def drop(self, call: Call) -> Answer:
+        await self._releases.operating.drop(call.params["name"])
+        return GONE
+
     async def start(self, call: Call) -> Answer:
         body: StartBody = call.body
         return _stands(await self._releases.start(call.params["name"], actor(call), force=body.force))
@@ -120,6 +124,7 @@ def routes(http: ReleasesHttp) -> Sequence[Route]:
         ),
         Route("PUT", one, http.define, "Define a release.", body=Release, answer=Brief, public=False),
         Route("GET", one, http.shown, "A release with its evidence.", answer=Whole, public=False),
+        Route("DELETE", one, http.drop, "Remove a release that never ran.", status=204, public=False),
         *(
             Route("POST", f"{one}/{verb}", handler, summary, body=body, answer=Brief, public=False)
             for verb, handler, summary, body in deeds

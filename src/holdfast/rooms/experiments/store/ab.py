@@ -30,10 +30,15 @@ CHANGE = (
         changed_ms=bindparam("to_changed_ms"),
     )
 )
+DROP = experiments.delete().where(
+    _e.name == bindparam("which"), _e.generation == bindparam("from_generation")
+)
 ONE = select(*_ROW).where(_e.name == bindparam("which"))
 ALL = select(*_ROW).order_by(_e.name)
 ACTIVE = select(*_ROW).where(_e.status.in_(("collecting", "running"))).order_by(_e.name)
-VERSION = select(func.count(), func.coalesce(func.sum(_e.generation), 0))
+VERSION = select(
+    func.count(), func.coalesce(func.sum(_e.generation), 0), func.coalesce(func.max(_e.changed_ms), 0)
+)
 NAMES = select(_e.name).order_by(_e.name)
 PUT_METRIC = upsert(metrics, key=("name",), update=("definition", "changed_ms"))
 DROP_METRIC = metrics.delete().where(_m.name == bindparam("which"))
@@ -88,10 +93,9 @@ class AbStore:
         """Those that take in what happens."""
         return [_stored(row) for row in await self.sql.fetch(ACTIVE)]
 
-    async def version(self) -> tuple[int, int]:
-        """Rises with every change of any experiment: none is ever removed."""
-        count, generations = (await self.sql.fetch(VERSION))[0]
-        return int(count), int(generations)
+    async def version(self) -> tuple[int, ...]:
+        """Another one after every change of any experiment."""
+        return tuple(int(part) for part in (await self.sql.fetch(VERSION))[0])
 
     async def names(self) -> list[str]:
         """Every name."""
@@ -122,6 +126,11 @@ class AbStore:
             "to_changed_ms": now_ms,
         }
         return bool(await tx.run(CHANGE, row))
+
+    async def drop(self, tx: Transaction, stored: Stored) -> bool:
+        """Remove its row; False when somebody else changed it since. Its looks and sums are not touched."""
+        row = {"which": stored.experiment.name, "from_generation": stored.generation}
+        return bool(await tx.run(DROP, row))
 
     async def put_metric(self, metric: Metric, now_ms: int) -> None:
         """Keep the definition; experiments that run keep the one they began with."""

@@ -165,19 +165,21 @@ class SumsStore:
         found = await self._sql.fetch(LINKED, {"which": experiment, "those": users}) if users else []
         return {str(user): str(unit) for user, unit in found}
 
-    async def forget_units(self, experiment: str) -> int:
+    async def forget_units(self, experiment: str, within: Transaction | None = None) -> int:
         """Drop the rows of its units; sums stay."""
-        await self._forget(FORGET_LINKS, {"which": experiment})
-        return await self._forget(FORGET_UNITS, {"which": experiment})
+        await self._forget(FORGET_LINKS, {"which": experiment}, within)
+        return await self._forget(FORGET_UNITS, {"which": experiment}, within)
 
     async def forget_visitors(self, before_day: int) -> int:
         """Drop users of whom nothing was heard since."""
         return await self._forget(FORGET_VISITORS, {"before_day": before_day})
 
-    async def _forget(self, statement: Any, asked: Mapping[str, object]) -> int:
+    async def _forget(
+        self, statement: Any, asked: Mapping[str, object], within: Transaction | None = None
+    ) -> int:
         """A part at a time: others write between two of them."""
         found = 0
-        while gone := await self._sql.run(statement, {**asked, "most": FORGOTTEN_AT_ONCE}):
+        while gone := await (within or self._sql).run(statement, {**asked, "most": FORGOTTEN_AT_ONCE}):
             found += gone
         return found
 

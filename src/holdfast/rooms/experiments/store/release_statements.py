@@ -57,6 +57,7 @@ MOVE = (
     )
 )
 """The compare-and-set: of all who read one turn, one writes."""
+DROP = delete(releases).where(_r.name == bindparam("release"), _r.turn == bindparam("from_turn"))
 TOLD = (
     update(releases)
     .where(_r.name == bindparam("release"), _r.told < bindparam("up_to"))

@@ -71,6 +71,10 @@ class ReleaseStore:
             del row[computed]
         return await tx.run(say.MOVE, row) == 1
 
+    async def drop(self, was: Standing) -> bool:
+        """Remove it if it still stands where `was` was read: of a draft there is nothing else."""
+        return await self.sql.run(say.DROP, {"release": was.name, "from_turn": was.turn}) == 1
+
     async def told(self, name: str, generation: int) -> bool:
         """Report and announcement of this decision are out; False when somebody has said so before."""
         return await self.sql.run(say.TOLD, {"release": name, "up_to": generation}) == 1

@@ -8,9 +8,10 @@ from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.rules.evaluating import evaluate
 from holdfast.rooms.experiments.rules.experiments import Plan, Watched
 from holdfast.rooms.experiments.rules.problems import WrongState
+from holdfast.rooms.experiments.store.ab import AbStore
 from holdfast.rooms.experiments.store.rules import RuleStore
 from tests.rooms.experiments.engine.ab.streams import exposure
-from tests.rooms.experiments.engine.ab.test_experiments import DAY_S, begun, crowd
+from tests.rooms.experiments.engine.ab.test_experiments import DAY_S, asked, begun, crowd
 
 
 async def test_an_alarm_outlives_a_change_by_somebody_else(sqlite_known, made, clock):
@@ -61,6 +62,46 @@ async def test_what_never_ran_is_not_decided_anew(sqlite_known, made):
     await experiments.stop("buttons", "kim")
     with pytest.raises(WrongState):
         await experiments.stop("buttons", "kim", "treatment")
+
+
+async def test_one_that_never_ran_is_removed_with_its_units_past_and_its_name_is_free(known, made, clock):
+    experiments = made(known)
+    await begun(experiments, cuped_days=7)
+    with pytest.raises(WrongState, match="is collecting"):
+        await experiments.drop("buttons")
+    await experiments.covariates("buttons", "unit,bought\nu1,1\nu2,0\n")
+    await experiments.stop("buttons", "kim")
+    await experiments.drop("buttons")
+    assert await experiments.all() == []
+    assert await experiments._sums.forget_units("buttons") == 0
+    await begun(experiments)
+    await experiments.take(crowd(1, 50))
+    with pytest.raises(WrongState, match="has run"):
+        await experiments.drop("buttons")
+    await experiments.stop("buttons", "kim")
+    with pytest.raises(WrongState, match="has run"):
+        await experiments.drop("buttons")
+
+
+async def test_one_that_takes_a_removed_ones_place_is_seen_by_every_process(sqlite_known, made, clock):
+    experiments, other = made(sqlite_known), made(sqlite_known, "p2")
+    await experiments.lives.put(asked(name="draft"), "kim")
+    await experiments.lives.put(asked(name="draft", segments=()), "kim")
+    await other.take(())
+    await experiments.drop("draft")
+    clock.advance(1)
+    await begun(experiments)  # as many experiments of as many generations as before
+    await other.take(crowd(1, 50))
+    assert sum((await other.look("buttons", "kim")).analysis.units.values()) == 50
+
+
+async def test_of_two_that_change_and_remove_at_once_one_is_refused(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await experiments.lives.put(asked(), "kim")
+    stored = await experiments.lives.one("buttons")
+    await experiments.lives.start("buttons", "lee")
+    async with sqlite_known.transaction() as tx:
+        assert not await AbStore(sqlite_known).drop(tx, stored)
 
 
 async def test_one_whose_turn_fails_keeps_no_other_from_its_own(sqlite_known, made, clock, caplog):

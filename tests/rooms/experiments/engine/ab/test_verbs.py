@@ -101,3 +101,10 @@ async def test_a_definition_that_cannot_be_read_names_the_file(run, tmp_path):
         await run("start", "--file", tmp_path / "wrong.toml")
     with pytest.raises(BadInput, match="nothing is named"):
         await run("start")
+
+
+async def test_one_that_never_ran_is_removed(experiments, run, tmp_path):
+    (tmp_path / "buttons.toml").write_text(DEFINITION, "utf-8")
+    await run("plan", "--file", tmp_path / "buttons.toml", "--effect", "0.2", "--baseline", "0.1")
+    assert await run("delete", "buttons") == "buttons is gone\n"
+    assert await experiments.all() == []

@@ -295,6 +295,21 @@ async def test_a_rollback_of_what_never_ran_is_refused(process):
         await process.releases.roll_back(NAME)
 
 
+async def test_what_never_ran_is_removed_and_what_ran_stays(process):
+    operating = process.releases.operating
+    await operating.drop(NAME)
+    assert await process.store.all() == []
+    with pytest.raises(UnknownName):
+        await operating.drop(NAME)
+    await operating.define(release())
+    draft = await process.store.one(NAME)
+    await process.releases.start(NAME)
+    assert not await process.store.drop(draft)
+    await process.releases.roll_back(NAME)
+    with pytest.raises(WrongState, match="has run"):
+        await operating.drop(NAME)
+
+
 async def test_who_has_no_unit_gets_the_treatment_when_it_is_promoted_and_not_before(process):
     await process.releases.operating.define(release(shares=(10_000,)))
     await process.releases.start(NAME)

@@ -119,6 +119,13 @@ async def test_flags_change_what_code_declares(run):
     assert (await run.process.standing()).definition == release(measure="call", version="3.1")
 
 
+async def test_a_draft_is_removed(run, capsys):
+    await run.process.releases.operating.define(release())
+    await run("delete", NAME)
+    assert capsys.readouterr().out == f"{NAME} is gone\n"
+    assert await run.process.store.one(NAME) is None
+
+
 async def test_the_report_in_a_file(run, tmp_path, capsys):
     await run("start", NAME, "--stages", "50,100")
     await Site(run.process).until("rolled_back", broken)

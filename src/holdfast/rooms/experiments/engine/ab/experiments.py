@@ -76,7 +76,7 @@ class Experiments:
         self._covariates = Covariates(self._sums)
         self._imports = 0
         self._watch: Watch | None = None
-        self._version: tuple[int, int] | None = None
+        self._version: tuple[int, ...] | None = None
         self._checked_s: dict[str, float] = {}
         self._looked: dict[str, str] = {}
         self._swept_s = 0.0
@@ -224,6 +224,10 @@ class Experiments:
         if stopped.phase and not stopped.life.overruled:
             await self.look(name, who, slot="last")
         return stopped
+
+    async def drop(self, name: str) -> None:
+        """Remove one that never ran."""
+        await self.lives.drop(name, self._sums)
 
     async def plan(self, name: str, ask: PlanAsk, who: str) -> PlanView:
         """Size and duration; with `keep` they become the experiment's plan."""

@@ -22,11 +22,20 @@ from holdfast.rooms.experiments.rules.ab.checks import (
     free_slots,
     unseen,
 )
-from holdfast.rooms.experiments.rules.ab.lives import Entry, Life, Phase, Stored, check_step, entered
+from holdfast.rooms.experiments.rules.ab.lives import (
+    Entry,
+    Life,
+    Phase,
+    Stored,
+    check_drop,
+    check_step,
+    entered,
+)
 from holdfast.rooms.experiments.rules.experiments import Arm, Experiment, Metric
 from holdfast.rooms.experiments.rules.flags import Flag, Layer, Rule
 from holdfast.rooms.experiments.rules.problems import BadDefinition, Stale, WrongState, unknown
 from holdfast.rooms.experiments.store.ab import AbStore
+from holdfast.rooms.experiments.store.ab_sums import SumsStore
 from holdfast.rooms.experiments.store.rules import RuleStore
 
 logger = logging.getLogger("holdfast.experiments")
@@ -154,6 +163,15 @@ class Lives:
         return await self._moved(
             moved, self._ends(moved, decision or arms[0], actor) if found.phase else None
         )
+
+    async def drop(self, name: str, sums: SumsStore) -> None:
+        """Remove one that never ran, with what was imported of its units' past."""
+        found = await self.one(name)
+        check_drop(found)
+        async with self._store.sql.transaction() as tx:
+            if not await self._store.drop(tx, found):
+                raise _stale(name)
+            await sums.forget_units(name, tx)
 
     async def _decide_anew(self, found: Stored, arm: str, actor: str, reason: str) -> Stored:
         """Its end and its figures stay: only what everybody gets is another."""

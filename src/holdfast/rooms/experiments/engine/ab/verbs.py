@@ -1,4 +1,4 @@
-"""The commands of experiments: holdfast experiment list, plan, start, look, stop, report, covariates."""
+"""The commands of experiments: list, plan, start, look, stop, delete, report, covariates."""
 
 import argparse
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +38,7 @@ class ExperimentVerbs:
             Verb("experiment start", "start an experiment, from a file or by its name", self.start, _start),
             Verb("experiment look", "the figures as far as they may be shown now", self.look, _look),
             Verb("experiment stop", "end an experiment", self.stop, _stop),
+            Verb("experiment delete", "remove an experiment that never ran", self.delete, _name),
             Verb("experiment report", "the report of an experiment or a release", self.report, _report),
             Verb("experiment covariates", "take units' past from a CSV", self.covariates, _covariates),
         )
@@ -79,6 +80,11 @@ class ExperimentVerbs:
     async def stop(self, options: argparse.Namespace) -> int:
         stopped = await self._experiments.stop(options.name, actor(), options.decision, options.reason)
         print(line_of(brief(stopped)))
+        return 0
+
+    async def delete(self, options: argparse.Namespace) -> int:
+        await self._experiments.drop(options.name)
+        print(f"{options.name} is gone")
         return 0
 
     async def report(self, options: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""What an operator does to a release: define, start, pause, resume, promote, roll back; each in the audit."""
+"""What an operator does to a release: define, start, pause, resume, promote, roll back; each in the audit.
+
+A draft may be removed too. What has run stays, with its reports.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -52,6 +55,14 @@ class Operating:
             return Move(now=replace(was, definition=release, changed_ms=now_ms))
 
         return await self._take(release.name, step, actor)
+
+    async def drop(self, name: str) -> None:
+        """Remove a draft."""
+        was = await self._known(name)
+        if was.status != "draft":
+            raise WrongState(f"{name} has run, so it cannot be removed", hint="its reports stay")
+        if not await self._store.drop(was):
+            raise Stale(f"{name} was changed in between", hint="read it again, then remove it")
 
     async def start(self, name: str, actor: str = "", *, force: bool = False) -> Standing:
         """The first stage. `force` takes up a version that was rolled back before."""

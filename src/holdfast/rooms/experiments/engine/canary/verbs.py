@@ -1,4 +1,4 @@
-"""The commands of releases: holdfast release list, show, start, pause, resume, promote, rollback, report."""
+"""The commands of releases: list, show, start, pause, resume, promote, rollback, delete, report."""
 
 import argparse
 import re
@@ -38,6 +38,7 @@ class ReleaseVerbs:
             Verb("release resume", "go on after a pause or a hold", self.resume, _reason),
             Verb("release promote", "go to the next stage, or to everybody", self.promote, _promote),
             Verb("release rollback", "give everybody control again", self.roll_back, _reason),
+            Verb("release delete", "remove a release that never ran", self.delete, _name),
             Verb("release report", "the report of a release, as HTML or JSON", self.report, _report),
         )
 
@@ -72,6 +73,11 @@ class ReleaseVerbs:
 
     async def roll_back(self, options: argparse.Namespace) -> int:
         return _said(await self._releases.roll_back(options.name, actor(), options.reason))
+
+    async def delete(self, options: argparse.Namespace) -> int:
+        await self._releases.operating.drop(options.name)
+        print(f"{options.name} is gone")
+        return 0
 
     async def report(self, options: argparse.Namespace) -> int:
         return write_report(await self._releases.report(options.name, options.run), options)

@@ -17,7 +17,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "stop": ("collecting", "running", "stopped"),
     "covariates": ("draft", "collecting"),
 }
-"""What may be asked in which state."""
+"""What may be asked in which state. There is no step back: what has been looked at stays."""
 MOST_ENTRIES = 200
 """Lines of the diary that are kept; the first ones stay."""
 
@@ -82,6 +82,17 @@ def check_step(stored: Stored, step: str) -> None:
         raise WrongState(
             f"{stored.experiment.name!r} is {stored.status}",
             hint=f"`{step}` is for experiments that are {' or '.join(allowed)}",
+        )
+
+
+def check_drop(stored: Stored) -> None:
+    """Raise WrongState where it takes units in, or there is anything that somebody may have seen."""
+    if stored.phase or stored.status == "collecting":
+        raise WrongState(
+            f"{stored.experiment.name!r} "
+            + ("has run" if stored.phase else "is collecting")
+            + ", so it cannot be removed",
+            hint="its record stays; stop it if it is not over" if stored.phase else "stop it first",
         )
 
 
