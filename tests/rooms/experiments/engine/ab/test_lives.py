@@ -3,13 +3,15 @@
 import msgspec
 import pytest
 
+from holdfast.rooms.experiments.engine.ab.planning import PlanAsk
 from holdfast.rooms.experiments.engine.flags.editing import Editor
 from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.rules.evaluating import evaluate
 from holdfast.rooms.experiments.rules.experiments import Plan, Watched
 from holdfast.rooms.experiments.rules.problems import WrongState
+from holdfast.rooms.experiments.rules.report.page import Words
 from holdfast.rooms.experiments.store.rules import RuleStore
-from tests.rooms.experiments.engine.ab.streams import exposure
+from tests.rooms.experiments.engine.ab.streams import START_S, exposure
 from tests.rooms.experiments.engine.ab.test_experiments import DAY_S, begun, crowd
 
 
@@ -138,3 +140,36 @@ async def test_the_last_look_at_the_ratio_is_the_one_of_a_fixed_size(sqlite_know
     await experiments.stop("buttons", "kim")
     assert (await experiments.look("buttons", "kim")).analysis.verdict.decision == "blocked"
     assert (await experiments.lives.one("buttons")).life.alarms == ("srm:1",)
+
+
+async def test_a_phase_has_its_planned_days_from_its_own_beginning(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    await begun(experiments, plan=Plan(units_per_arm=1000, days=2))
+    clock.advance(3 * DAY_S)
+    await experiments.change_shares("buttons", {"treatment": 4000}, "kim")
+    assert not (await experiments.look("buttons", "kim")).analysis.final
+    await experiments.take(crowd(2, 1000, at=3 * DAY_S, phase=2, share=4 / 9))
+    assert sum((await experiments.look("buttons", "kim")).analysis.units.values()) == 1000
+    page = await experiments.page("buttons", "kim")
+    assert page.plan.end_s == START_S + 5 * DAY_S
+    clock.advance(2 * DAY_S)
+    assert (await experiments.look("buttons", "kim")).analysis.final
+
+
+async def test_what_was_stopped_before_it_began_is_not_called_early(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await begun(experiments, cuped_days=7)
+    await experiments.stop("buttons", "kim")
+    with pytest.raises(WrongState, match="stopped before it began"):
+        await experiments.look("buttons", "kim")
+    assert (await experiments.page("buttons", "kim")).verdict == Words(
+        "시작하기 전에 중단했습니다.", "It was stopped before it began."
+    )
+
+
+async def test_a_plan_that_comes_too_late_is_refused_as_a_plan(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await begun(experiments)
+    with pytest.raises(WrongState) as refused:
+        await experiments.plan("buttons", PlanAsk(effect=0.1, baseline=0.2, keep=True), "kim")
+    assert refused.value.hint == "`plan --keep` is for experiments that are draft or collecting"

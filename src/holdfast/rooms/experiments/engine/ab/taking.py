@@ -229,11 +229,11 @@ class Taker:
         # Nothing may fail from here on: what is held or noted as come would be so twice.
         due_s = self._wall() + SETTLE_S
         for name, outcome, deed in deeds:
-            use, who = outcome.uses.get(name), normalised(outcome.user)
-            unit = use.unit if use else units[name, who]
+            served, who = outcome.uses.get(name), normalised(outcome.user)
+            unit = served.unit if served else units[name, who]
             if unit:
                 works.setdefault((name, unit), Work()).fresh.append(deed)
-            elif who and not use:
+            elif who and not served:
                 self._held.append(Held(due_s, (name, who), deed, False))
         self._come(outcomes, watch, works)
         return works
