@@ -9,6 +9,7 @@ from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.rules.evaluating import evaluate
 from holdfast.rooms.experiments.rules.experiments import Plan, Watched
 from holdfast.rooms.experiments.rules.problems import WrongState
+from holdfast.rooms.experiments.rules.report.html import experiment_page
 from holdfast.rooms.experiments.rules.report.page import Words
 from holdfast.rooms.experiments.store.rules import RuleStore
 from tests.rooms.experiments.engine.ab.streams import START_S, exposure
@@ -36,6 +37,7 @@ async def test_a_shipped_arm_is_taken_back_by_the_kill_switch_and_by_another_dec
         return evaluate(await rules.load(), "buttons", "somebody").variant
 
     assert await served() == "treatment"
+    assert (await experiments.page("buttons", "kim")).decided == "treatment"
     editor = Editor(rules, Rulebook(rules), clock)
     await editor.switch("buttons", False, "lee")
     assert await served() == "control"
@@ -45,6 +47,10 @@ async def test_a_shipped_arm_is_taken_back_by_the_kill_switch_and_by_another_dec
     ended = (await experiments.lives.one("buttons")).life.stopped_ms
     clock.advance(DAY_S)
     stopped = await experiments.stop("buttons", "lee", reason="it does not")
+    overruled = await experiments.page("buttons", "kim")
+    assert overruled.decided == "control"
+    told = "<dt>Decided on by its owner</dt><dd>control</dd>"
+    assert told in experiment_page(overruled, "en")
     assert await served() == "control"
     assert (stopped.life.decision, stopped.life.stopped_ms) == ("control", ended)
     page = await experiments.page("buttons", "kim")

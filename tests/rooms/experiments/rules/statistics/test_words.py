@@ -54,6 +54,15 @@ def test_sentences_as_they_are_read():
     assert words.sentence(better, "ko") == (
         "‘구매율’ 지표가 좋아졌습니다. 현재 안 대비 +5%, 실제 값은 -1%에서 +11% 사이로 보입니다."
     )
+    unclear = Reason("unclear", "구매율", "b", {"absolute": 0.001, "low": -0.016, "high": 0.006})
+    assert words.sentence(unclear, "en") == (
+        "“구매율” of “b” may differ from the current version by anything between -0.016 and +0.006."
+    )
+    small = Reason("too-small", "구매율", "b", FIGURES)
+    assert words.sentence(small, "en").startswith(
+        "“구매율” of “b” differs from the current version by something between -1% and +11%;"
+    )
+    assert words.sentence(small, "ko").startswith("‘b’ 안의 ‘구매율’ 지표는 현재 안 대비 -1%에서 +11% 사이")
     mixed = Reason("mixed", figures={"units": 1234.0, "share": 0.012})
     assert words.sentence(mixed, "en", "device") == (
         "1,234 devices (1.2%) saw several versions, or came before the proportions were changed, "

@@ -72,6 +72,7 @@ def page_of(
         finding=_VERDICTS.get(found.verdict.decision, "undecided"),
         began_s=_seconds(life.started_ms),
         ended_s=_seconds(life.stopped_ms),
+        decided="" if life.stopped_ms is None else life.decision or stored.arms[0].name,
         made_s=now_s,
         generation=stored.generation,
         unit=experiment.unit,
