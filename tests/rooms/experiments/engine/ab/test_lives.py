@@ -12,7 +12,7 @@ from holdfast.rooms.experiments.rules.problems import WrongState
 from holdfast.rooms.experiments.rules.report.html import experiment_page
 from holdfast.rooms.experiments.rules.report.page import Words
 from holdfast.rooms.experiments.store.rules import RuleStore
-from tests.rooms.experiments.engine.ab.streams import START_S, exposure
+from tests.rooms.experiments.engine.ab.streams import START_S, event, exposure
 from tests.rooms.experiments.engine.ab.test_experiments import DAY_S, begun, crowd
 
 
@@ -179,3 +179,27 @@ async def test_a_plan_that_comes_too_late_is_refused_as_a_plan(sqlite_known, mad
     with pytest.raises(WrongState) as refused:
         await experiments.plan("buttons", PlanAsk(effect=0.1, baseline=0.2, keep=True), "kim")
     assert refused.value.hint == "`plan --keep` is for experiments that are draft or collecting"
+
+
+async def test_a_stratum_that_only_begins_is_no_sign_of_arms_filled_at_different_times(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await begun(experiments, plan=Plan(units_per_arm=200))
+    arms = ("treatment", "control")
+    await experiments.take([exposure(f"u{n}", arms[n % 2], 1) for n in range(300)])
+    later_s = 7 * 3600
+    await experiments.take([exposure(f"late{n}", arms[n], later_s) for n in range(2)])
+    await experiments.take([event("late1", "buy", later_s + 1, 5.0)])
+    found = (await experiments.look("buttons", "kim")).analysis
+    assert {each.disagrees for each in found.strata} == {False}
+    assert "strata-disagree" not in {reason.code for reason in found.verdict.reasons}
+
+
+async def test_a_plan_counts_who_came_and_not_who_stands_in_a_file(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    await begun(experiments, cuped_days=7)
+    past = "".join(f"u{number},1\n" for number in range(1000))
+    await experiments.covariates("buttons", f"unit,bought\n{past}")
+    await experiments.take([event(f"u{number}", "visit", 0) for number in range(48)])
+    clock.advance(DAY_S)
+    seen = await experiments.plan("buttons", PlanAsk(effect=0.1, baseline=0.2), "kim")
+    assert seen.units_per_day == 48
