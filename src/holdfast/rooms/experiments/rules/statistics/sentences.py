@@ -73,8 +73,8 @@ SENTENCES: dict[str, dict[str, str]] = {
         ),
         "secondary-worse": "Beware: “{metric}” of “{arm}” gets worse ({effect}).",
         "mixed": (
-            "{units_named} ({share_percent}) saw several versions, or came before the proportions were "
-            "changed, and are left out."
+            "Left out: {units_named} ({share_percent}) that saw several versions, or came before the "
+            "proportions were changed."
         ),
     },
     "ko": {
@@ -136,3 +136,5 @@ COUNTED = {
     "ko": {"user": "사용자 {}명", "tenant": "고객사 {}곳", "device": "기기 {}대"},
 }
 """So many of them."""
+ONE = {"user": "1 user", "tenant": "1 tenant", "device": "1 device"}
+"""A single one of them, in English."""
