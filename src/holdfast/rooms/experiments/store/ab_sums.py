@@ -77,6 +77,11 @@ LINK = upsert(links, key=("experiment", "user_id"), update=("unit",))
 LINKED = select(_l.user_id, _l.unit).where(
     _l.experiment == bindparam("which"), _l.user_id.in_(bindparam("those", expanding=True))
 )
+EXPOSED = select(_u.unit).where(
+    _u.experiment == bindparam("which"),
+    _u.unit.in_(bindparam("those", expanding=True)),
+    _u.phase > 0,
+)
 _MOST = bindparam("most", type_=BigInteger)
 FORGET_UNITS = units.delete().where(
     _u.experiment == bindparam("which"),
@@ -164,6 +169,11 @@ class SumsStore:
         """User -> unit, of those that are known."""
         found = await self._sql.fetch(LINKED, {"which": experiment, "those": users}) if users else []
         return {str(user): str(unit) for user, unit in found}
+
+    async def exposed(self, experiment: str, those: Sequence[str]) -> list[str]:
+        """Which of these are units that were exposed."""
+        found = await self._sql.fetch(EXPOSED, {"which": experiment, "those": those}) if those else []
+        return [str(row[0]) for row in found]
 
     async def forget_units(self, experiment: str, within: Transaction | None = None) -> int:
         """Drop the rows of its units; sums stay."""

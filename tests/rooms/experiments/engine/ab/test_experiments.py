@@ -168,6 +168,8 @@ async def test_single_days_are_shown_when_it_is_over(sqlite_known, made, clock):
     ]
     assert [point.units for point in days] == [300, 300, 300]
     assert all(point.day.low < 0.67 < point.day.high for point in days)
+    drawn = experiment_page(await experiments.page("buttons", "kim"), "en")
+    assert drawn.count('class="day"') == 3 * 3  # of each metric but the quantile
 
 
 async def test_a_start_by_itself_that_is_refused_is_said_once(sqlite_known, made, clock):

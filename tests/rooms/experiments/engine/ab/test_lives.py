@@ -3,14 +3,17 @@
 import msgspec
 import pytest
 
+from holdfast.rooms.experiments.engine.ab.planning import PlanAsk
 from holdfast.rooms.experiments.engine.flags.editing import Editor
 from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.rules.evaluating import evaluate
 from holdfast.rooms.experiments.rules.experiments import Plan, Watched
 from holdfast.rooms.experiments.rules.problems import WrongState
+from holdfast.rooms.experiments.rules.report.html import experiment_page
+from holdfast.rooms.experiments.rules.report.page import Words
 from holdfast.rooms.experiments.store.ab import AbStore
 from holdfast.rooms.experiments.store.rules import RuleStore
-from tests.rooms.experiments.engine.ab.streams import exposure
+from tests.rooms.experiments.engine.ab.streams import START_S, event, exposure
 from tests.rooms.experiments.engine.ab.test_experiments import DAY_S, asked, begun, crowd
 
 
@@ -35,6 +38,7 @@ async def test_a_shipped_arm_is_taken_back_by_the_kill_switch_and_by_another_dec
         return evaluate(await rules.load(), "buttons", "somebody").variant
 
     assert await served() == "treatment"
+    assert (await experiments.page("buttons", "kim")).decided == "treatment"
     editor = Editor(rules, Rulebook(rules), clock)
     await editor.switch("buttons", False, "lee")
     assert await served() == "control"
@@ -44,6 +48,10 @@ async def test_a_shipped_arm_is_taken_back_by_the_kill_switch_and_by_another_dec
     ended = (await experiments.lives.one("buttons")).life.stopped_ms
     clock.advance(DAY_S)
     stopped = await experiments.stop("buttons", "lee", reason="it does not")
+    overruled = await experiments.page("buttons", "kim")
+    assert overruled.decided == "control"
+    told = "<dt>Decided on by its owner</dt><dd>control</dd>"
+    assert told in experiment_page(overruled, "en")
     assert await served() == "control"
     assert (stopped.life.decision, stopped.life.stopped_ms) == ("control", ended)
     page = await experiments.page("buttons", "kim")
@@ -179,3 +187,60 @@ async def test_the_last_look_at_the_ratio_is_the_one_of_a_fixed_size(sqlite_know
     await experiments.stop("buttons", "kim")
     assert (await experiments.look("buttons", "kim")).analysis.verdict.decision == "blocked"
     assert (await experiments.lives.one("buttons")).life.alarms == ("srm:1",)
+
+
+async def test_a_phase_has_its_planned_days_from_its_own_beginning(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    await begun(experiments, plan=Plan(units_per_arm=1000, days=2))
+    clock.advance(3 * DAY_S)
+    await experiments.change_shares("buttons", {"treatment": 4000}, "kim")
+    assert not (await experiments.look("buttons", "kim")).analysis.final
+    await experiments.take(crowd(2, 1000, at=3 * DAY_S, phase=2, share=4 / 9))
+    assert sum((await experiments.look("buttons", "kim")).analysis.units.values()) == 1000
+    page = await experiments.page("buttons", "kim")
+    assert page.plan.end_s == START_S + 5 * DAY_S
+    clock.advance(2 * DAY_S)
+    assert (await experiments.look("buttons", "kim")).analysis.final
+
+
+async def test_what_was_stopped_before_it_began_is_not_called_early(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await begun(experiments, cuped_days=7)
+    await experiments.stop("buttons", "kim")
+    with pytest.raises(WrongState, match="stopped before it began"):
+        await experiments.look("buttons", "kim")
+    assert (await experiments.page("buttons", "kim")).verdict == Words(
+        "시작하기 전에 중단했습니다.", "It was stopped before it began."
+    )
+
+
+async def test_a_plan_that_comes_too_late_is_refused_as_a_plan(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await begun(experiments)
+    with pytest.raises(WrongState) as refused:
+        await experiments.plan("buttons", PlanAsk(effect=0.1, baseline=0.2, keep=True), "kim")
+    assert refused.value.hint == "`plan --keep` is for experiments that are draft or collecting"
+
+
+async def test_a_stratum_that_only_begins_is_no_sign_of_arms_filled_at_different_times(sqlite_known, made):
+    experiments = made(sqlite_known)
+    await begun(experiments, plan=Plan(units_per_arm=200))
+    arms = ("treatment", "control")
+    await experiments.take([exposure(f"u{n}", arms[n % 2], 1) for n in range(300)])
+    later_s = 7 * 3600
+    await experiments.take([exposure(f"late{n}", arms[n], later_s) for n in range(2)])
+    await experiments.take([event("late1", "buy", later_s + 1, 5.0)])
+    found = (await experiments.look("buttons", "kim")).analysis
+    assert {each.disagrees for each in found.strata} == {False}
+    assert "strata-disagree" not in {reason.code for reason in found.verdict.reasons}
+
+
+async def test_a_plan_counts_who_came_and_not_who_stands_in_a_file(sqlite_known, made, clock):
+    experiments = made(sqlite_known)
+    await begun(experiments, cuped_days=7)
+    past = "".join(f"u{number},1\n" for number in range(1000))
+    await experiments.covariates("buttons", f"unit,bought\n{past}")
+    await experiments.take([event(f"u{number}", "visit", 0) for number in range(48)])
+    clock.advance(DAY_S)
+    seen = await experiments.plan("buttons", PlanAsk(effect=0.1, baseline=0.2), "kim")
+    assert seen.units_per_day == 48

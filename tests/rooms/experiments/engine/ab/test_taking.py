@@ -276,6 +276,64 @@ async def test_a_user_moves_the_totals_of_the_tenant_he_was_exposed_as(database,
     assert (await sums.kept("buttons", 1)).sums["", "", "control", "spent"].y == 7.0
 
 
+async def spent(sums, arm="control"):
+    """What an arm's units spent in all."""
+    found = (await sums.kept("buttons", 1)).sums.get(("", "", arm, "spent"))
+    return 0.0 if found is None else found.y
+
+
+def as_part_of(unit, user, arm="control"):
+    """That the user is shown an arm as the tenant, device or session that is the unit."""
+    return msgspec.structs.replace(exposure(unit, arm, 0), user=user)
+
+
+@pytest.mark.parametrize("kind", ["user", "tenant", "device"])
+async def test_a_deed_waits_for_the_exposure_that_tells_whose_it_is(database, clock, kind):
+    watch, sums = Watch([running(unit=kind)]), SumsStore(database)
+    fast, slow = Taker(sums, clock.wall, "fast"), Taker(sums, clock.wall, "slow")
+    fast.add([event("kim", "buy", 1, 10.0)])
+    await fast.write(watch)
+    slow.add([as_part_of("acme", "kim")])
+    await slow.write(watch)
+    clock.advance(SETTLE_S)
+    await fast.write(watch)
+    assert await spent(sums) == 10.0
+    assert fast.waiting == 0
+
+
+@pytest.mark.parametrize("kind", ["tenant", "device"])
+async def test_a_unit_that_is_named_itself_is_known_to_every_process(database, clock, kind):
+    """Of a device that nobody has signed in on, there is no other name."""
+    watch, sums = Watch([running(unit=kind)]), SumsStore(database)
+    one, two = Taker(sums, clock.wall, "one"), Taker(sums, clock.wall, "two")
+    two.add([event("phone-1", "buy", 4, 3.0)])
+    await two.write(watch)
+    one.add([exposure("phone-1", "control", 0)])
+    await one.write(watch)
+    two.add([event("phone-1", "buy", 5, 7.0), event("phone-2", "buy", 5, 9.0)])
+    await two.write(watch, closing=True)
+    assert await spent(sums) == 10.0
+    assert (await sums.kept("buttons", 1)).counts["", "", "control"] == 1
+
+
+async def test_a_user_whose_number_is_another_tenants_moves_his_own_tenants_totals(sqlite_database, clock):
+    watch, sums = Watch([running(unit="tenant")]), SumsStore(sqlite_database)
+    taker = Taker(sums, clock.wall, "p")
+    taker.add([as_part_of("7", "42"), as_part_of("42", "7", "treatment")])
+    await taker.write(watch)
+    taker.add([event("42", "buy", 5, 7.0)])
+    await taker.write(watch, closing=True)
+    assert (await spent(sums), await spent(sums, "treatment")) == (7.0, 0.0)
+
+
+async def test_the_first_request_of_a_tenant_is_counted_as_every_later_one(sqlite_database, clock):
+    watch, sums = Watch([running(unit="tenant")]), SumsStore(sqlite_database)
+    taker = Taker(sums, clock.wall, "p")
+    taker.add([msgspec.structs.replace(request("acme", "control", at, 2.0), user="kim") for at in (0, 1)])
+    await taker.write(watch, closing=True)
+    assert (await sums.kept("buttons", 1)).sums["", "", "control", "seconds"].y == 4.0
+
+
 async def test_a_quantile_keeps_units_by_the_bin_of_their_total(sqlite_database, clock, watch):
     sums = SumsStore(sqlite_database)
     taker = Taker(sums, clock.wall, "p")

@@ -165,6 +165,18 @@ def test_a_band_of_nothing_is_nothing_and_of_one_day_a_mark():
     assert overlapping(root) == []
 
 
+def test_a_day_is_a_dot_beside_the_looks():
+    """As the room gives them: a look has no day, and a day no effect up to then."""
+    looks = tuple(
+        EffectPoint(at_s=at_s, metric="m", arm="a", effect=Figure(0.02, -0.1, 0.1)) for at_s in (0.0, 5e4)
+    )
+    day = EffectPoint(at_s=8.64e4, metric="m", arm="a", day=Figure(0.05, -0.2, 0.3))
+    root = ElementTree.fromstring(band("t", "d", (*looks, day), CLOCK))
+    (dot,) = (mark for mark in root.iter("circle") if mark.get("class") == "day")
+    assert 60 <= float(dot.get("cx")) <= 700
+    assert band("t", "d", (day,), CLOCK) == ""
+
+
 @given(st.lists(st.tuples(ANY, ANY, ANY, ANY), max_size=6))
 def test_whatever_comes_is_drawn_within_the_frame(rows):
     points = tuple(

@@ -20,6 +20,7 @@ def test_arms_that_came_at_different_times_are_compared_at_the_same_times():
     found = strata.post_stratified([week, weekend], 2000)
     assert plain == pytest.approx(1.6)
     assert found.difference == 0
+    assert found.plain == pytest.approx(plain)
     assert (found.strata, found.covered) == (2, 1.0)
 
 

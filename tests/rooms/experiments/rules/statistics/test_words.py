@@ -6,7 +6,7 @@ import pytest
 from holdfast.rooms.experiments.rules.flags import UnitKind
 from holdfast.rooms.experiments.rules.statistics import words
 from holdfast.rooms.experiments.rules.statistics.results import Decision, Reason
-from holdfast.rooms.experiments.rules.statistics.sentences import COUNTED, HEADS, PEOPLE, SENTENCES
+from holdfast.rooms.experiments.rules.statistics.sentences import COUNTED, HEADS, ONE, PEOPLE, SENTENCES
 
 FIGURES = {
     "absolute": 0.5, "low": -0.1, "high": 1.1, "relative": 0.05, "relative_low": -0.01, "relative_high": 0.11,
@@ -24,7 +24,7 @@ JARGON = re.compile(
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_every_decision_and_unit_has_its_words(language):
     assert set(HEADS[language]) == set(get_args(Decision))
-    assert set(PEOPLE[language]) == set(COUNTED[language]) == set(get_args(UnitKind))
+    assert set(PEOPLE[language]) == set(COUNTED[language]) == set(ONE) == set(get_args(UnitKind))
 
 
 @pytest.mark.parametrize("code", SENTENCES["en"])
@@ -41,6 +41,12 @@ def test_both_languages_have_the_same_reasons():
     assert list(SENTENCES["en"]) == list(SENTENCES["ko"])
 
 
+def test_a_single_unit_is_one():
+    few = Reason("few-units", figures={"units": 1.0, "least": 100.0})
+    assert words.sentence(few, "en") == "The smallest version has 1 user; at least 100 are needed."
+    assert words.sentence(few, "ko").startswith("가장 적은 안의 사용자 수가 1입니다.")
+
+
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_no_decision_is_jargon(language):
     assert not any(JARGON.search(head) for head in HEADS[language].values())
@@ -54,10 +60,19 @@ def test_sentences_as_they_are_read():
     assert words.sentence(better, "ko") == (
         "‘구매율’ 지표가 좋아졌습니다. 현재 안 대비 +5%, 실제 값은 -1%에서 +11% 사이로 보입니다."
     )
+    unclear = Reason("unclear", "구매율", "b", {"absolute": 0.001, "low": -0.016, "high": 0.006})
+    assert words.sentence(unclear, "en") == (
+        "“구매율” of “b” may differ from the current version by anything between -0.016 and +0.006."
+    )
+    small = Reason("too-small", "구매율", "b", FIGURES)
+    assert words.sentence(small, "en").startswith(
+        "“구매율” of “b” differs from the current version by something between -1% and +11%;"
+    )
+    assert words.sentence(small, "ko").startswith("‘b’ 안의 ‘구매율’ 지표는 현재 안 대비 -1%에서 +11% 사이")
     mixed = Reason("mixed", figures={"units": 1234.0, "share": 0.012})
     assert words.sentence(mixed, "en", "device") == (
-        "1,234 devices (1.2%) saw several versions, or came before the proportions were changed, "
-        "and are left out."
+        "Left out: 1,234 devices (1.2%) that saw several versions, or came before the proportions were "
+        "changed."
     )
     for unit, counted in (("device", "기기 1,234대"), ("user", "사용자 1,234명")):
         assert words.sentence(mixed, "ko", unit) == (

@@ -73,7 +73,8 @@ class _Setting:
         changed, moves = {}, Moves()
         for key, before in rows.items():
             past = {**before.past, **self._past[key]}
-            changed[key] = msgspec.structs.replace(before, past=past, state=before.state or "known")
+            # Whoever stands in a file has not come yet: plans would take all of it for a day's traffic.
+            changed[key] = msgspec.structs.replace(before, past=past)
             moves.of(before, changed[key], self._metrics)
         return changed, {self._name: moves}
 

@@ -196,7 +196,7 @@ class Experiments:
         stored = await self.lives.one(name)
         check_step(stored, "look")
         ended = stored.status == "stopped" or days_are_over(stored, self._clock.wall())
-        looked = await self.looks.look(stored, who, slot=slot, ended=ended and bool(stored.phase))
+        looked = await self.looks.look(stored, who, slot=slot, ended=ended)
         verdict = looked.analysis.verdict
         for arm, metrics in harms(verdict).items() if looked.is_new else ():
             for metric in metrics:

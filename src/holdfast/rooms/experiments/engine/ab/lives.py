@@ -190,7 +190,7 @@ class Lives:
 
     async def planned(self, found: Stored, experiment: Experiment, actor: str, told: str) -> Stored:
         """Write the plan into its definition, while it has not begun."""
-        check_step(found, "covariates")
+        check_step(found, "plan --keep")
         life = entered(found.life, Entry(self.now_ms(), "planned", actor, told))
         return await self._moved(msgspec.structs.replace(found, experiment=experiment, life=life))
 

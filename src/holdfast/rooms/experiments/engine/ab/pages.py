@@ -72,6 +72,7 @@ def page_of(
         finding=_VERDICTS.get(found.verdict.decision, "undecided"),
         began_s=_seconds(life.started_ms),
         ended_s=_seconds(life.stopped_ms),
+        decided="" if life.stopped_ms is None else life.decision or stored.arms[0].name,
         made_s=now_s,
         generation=stored.generation,
         unit=experiment.unit,
@@ -100,13 +101,15 @@ def page_of(
 
 
 def unseen_page(stored: Stored, now_s: float) -> ExperimentPage:
-    """The page of an experiment that nobody can have looked at yet."""
-    experiment = stored.experiment
+    """The page of an experiment that nobody can have looked at: not begun yet, or never."""
+    experiment, is_over = stored.experiment, stored.status == "stopped"
     return ExperimentPage(
         name=experiment.name,
         status=stored.status,
         hypothesis=experiment.hypothesis,
-        verdict=Words("아직 시작하지 않았습니다.", "It has not started yet."),
+        verdict=Words("시작하기 전에 중단했습니다.", "It was stopped before it began.")
+        if is_over
+        else Words("아직 시작하지 않았습니다.", "It has not started yet."),
         made_s=now_s,
         generation=stored.generation,
         unit=experiment.unit,
@@ -261,7 +264,7 @@ def _look(row: LookRow) -> Look:
 
 
 def _plan(stored: Stored) -> PlanUsed:
-    plan, began_s = stored.experiment.plan, _seconds(stored.life.started_ms)
+    plan, began_s = stored.experiment.plan, _seconds(stored.since_ms)
     return PlanUsed(
         alpha=plan.alpha,
         power=plan.power,

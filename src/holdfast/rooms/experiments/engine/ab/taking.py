@@ -2,7 +2,8 @@
 
     outcomes -> waiting -> works by (experiment, unit) -> batches -> one transaction each
                               |
-                              +-- held: deeds of units that nobody has seen exposed yet
+                              +-- held: deeds of units that nobody has seen exposed yet, and of users of
+                                        whom nobody knows yet as which unit they were
 
 Processes flush at their own times, so a deed may come in before the exposure it followed. It is held for
 SETTLE_S and only then taken for what a unit did before. Nothing leaves a list before it is in the next one,
@@ -15,8 +16,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
-from typing import TypeVar
+from itertools import islice, takewhile
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from holdfast.kernel.errors import BadInput, Problem
@@ -115,6 +116,16 @@ class Batch:
         return with_past(unit, before_it) if makes and self.watch.keeps_past(key[0]) else unit
 
 
+class Held(NamedTuple):
+    """A deed that waits for the exposure it may have followed."""
+
+    due_s: float
+    key: UnitKey
+    """The experiment, and the unit; or whom the record names, where the unit is still to be found."""
+    deed: Deed
+    is_found: bool
+
+
 class Taker:
     """The taking-in of one process; `writer` is its name, drawn anew at each start."""
 
@@ -126,7 +137,7 @@ class Taker:
         self._seq = 0
         self._turn = asyncio.Lock()
         self._waiting: deque[Outcome] = deque()
-        self._held: deque[tuple[float, UnitKey, Deed]] = deque()
+        self._held: deque[Held] = deque()
         self._batches: deque[Batch] = deque()
         self._first: Bounded[str, int] = Bounded(_KNOWN)
         self._heard_since = 0
@@ -166,7 +177,7 @@ class Taker:
             self._queue(works, watch)
             await self._send()
         # Last, so that no exposure that waits with them is still to come.
-        self._queue(self._released(watch, closing=closing), watch)
+        self._queue(await self._released(watch, closing=closing), watch)
         await self._send()
 
     def _queue(self, works: Mapping[UnitKey, Work], watch: Watch) -> None:
@@ -189,7 +200,9 @@ class Taker:
                 batch.works, batch.early = {}, []
             self._batches.popleft()
             due_s = self._wall() + SETTLE_S
-            self._held.extend((due_s, key, deed) for key, deed in batch.early)
+            for key, deed in batch.early:
+                # A user may turn out to be a session; a tenant or device is what it is.
+                self._held.append(Held(due_s, key, deed, not batch.watch.is_of_users(key[0])))
             for key, work in batch.works.items():
                 for seen in work.exposures:
                     self._seen.put(key, (seen.phase, seen.arm))
@@ -211,11 +224,17 @@ class Taker:
                     works.setdefault((name, use.unit), Work()).exposures.append(seen)
         await self._link(links)
         deeds = [(name, outcome, deed) for outcome in outcomes for name, deed in watch.deeds(outcome)]
-        units = await self._whose(deeds, watch)
-        for (name, _, deed), unit in zip(deeds, units, strict=True):
+        named = {(name, normalised(each.user)) for name, each, _ in deeds if name not in each.uses}
+        units = await self._whose(named, watch)
+        # Nothing may fail from here on: what is held or noted as come would be so twice.
+        due_s = self._wall() + SETTLE_S
+        for name, outcome, deed in deeds:
+            served, who = outcome.uses.get(name), normalised(outcome.user)
+            unit = served.unit if served else units[name, who]
             if unit:
                 works.setdefault((name, unit), Work()).fresh.append(deed)
-        # Last: whoever is noted as come is not asked of again, so nothing may fail from here on.
+            elif who and not served:
+                self._held.append(Held(due_s, (name, who), deed, False))
         self._come(outcomes, watch, works)
         return works
 
@@ -247,14 +266,19 @@ class Taker:
             ).items():
                 self._first.put(who, first_ms)
 
-    def _released(self, watch: Watch, *, closing: bool) -> dict[UnitKey, Work]:
+    async def _released(self, watch: Watch, *, closing: bool) -> dict[UnitKey, Work]:
         """The held deeds whose time has come."""
-        works: dict[UnitKey, Work] = {}
         now_s = self._wall()
-        while self._held and (closing or self._held[0][0] <= now_s):
-            _, key, deed = self._held.popleft()
-            if key[0] in watch.stored:
-                works.setdefault(key, Work()).settled.append(deed)
+        due = list(takewhile(lambda held: closing or held.due_s <= now_s, self._held))
+        due_here = [held for held in due if held.key[0] in watch.stored]
+        units = await self._whose({held.key for held in due_here if not held.is_found}, watch)
+        works: dict[UnitKey, Work] = {}
+        for held in due_here:
+            name, unit = held.key if held.is_found else (held.key[0], units[held.key])
+            if unit:
+                works.setdefault((name, unit), Work()).settled.append(held.deed)
+        for _ in due:
+            self._held.popleft()
         return works
 
     # -- whose, and in which cells ------------------------------------------------------------------
@@ -266,32 +290,29 @@ class Taker:
             for user, unit in pairs.items():
                 self._units.put((name, user), unit)
 
-    async def _whose(self, deeds: Sequence[tuple[str, Outcome, Deed]], watch: Watch) -> list[str]:
-        """Whose total each of them moves; empty where nobody's."""
-        asked: dict[str, set[str]] = {}
-        found: list[str] = []
-        for name, outcome, _ in deeds:
-            use = outcome.uses.get(name)
-            user = use.unit if use else normalised(outcome.user)
-            found.append(user)
-            if (
-                user
-                and not use
-                and self._seen.get((name, user)) is None
-                and not self._units.get((name, user))
-            ):
-                asked.setdefault(name, set()).add(user)
-        for name, users in asked.items():
-            for part in _parts(sorted(users)):
-                for user, unit in (await self._sums.linked(name, part)).items():
-                    self._units.put((name, user), unit)
-        return [self._stands_for(name, user, watch) for (name, _, _), user in zip(deeds, found, strict=True)]
+    async def _whose(self, named: Iterable[UnitKey], watch: Watch) -> dict[UnitKey, str]:
+        """Whose total a deed moves of which a record names these; empty where nobody's.
 
-    def _stands_for(self, name: str, user: str, watch: Watch) -> str:
-        itself = user if watch.stored[name].experiment.unit == "user" else ""
-        if self._seen.get((name, user)) is not None:
-            return user
-        return self._units.get((name, user)) or itself
+        The unit as which this user was exposed; else the unit that itself has this name. In this order: user
+        42 is seldom of tenant 42.
+        """
+        found: dict[UnitKey, str] = {}
+        asked: dict[str, set[str]] = {}
+        for name, who in named:
+            is_itself = watch.is_of_users(name) and self._seen.get((name, who)) is not None
+            found[name, who] = who if is_itself else self._units.get((name, who)) or ""
+            if who and not found[name, who]:
+                asked.setdefault(name, set()).add(who)
+        for name, those in asked.items():
+            for part in _parts(sorted(those)):
+                linked = await self._sums.linked(name, part)
+                for who, unit in linked.items():
+                    self._units.put((name, who), unit)
+                rest = [who for who in part if who not in linked]
+                own = rest if watch.is_of_users(name) else await self._sums.exposed(name, rest)
+                found |= {(name, who): unit for who, unit in linked.items()}
+                found |= {(name, who): who for who in own}
+        return found
 
     async def _cuts(self, stored: Stored, use: Use, outcome: Outcome) -> tuple[Cut, ...]:
         experiment, name = stored.experiment, stored.experiment.name

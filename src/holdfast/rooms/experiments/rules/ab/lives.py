@@ -16,6 +16,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "look": ("running", "stopped"),
     "stop": ("collecting", "running", "stopped"),
     "covariates": ("draft", "collecting"),
+    "plan --keep": ("draft", "collecting"),
 }
 """What may be asked in which state. There is no step back: what has been looked at stays."""
 MOST_ENTRIES = 200
@@ -74,6 +75,11 @@ class Stored(msgspec.Struct, frozen=True):
         """Those of its present phase."""
         return self.life.phases[-1].arms if self.life.phases else self.experiment.arms
 
+    @property
+    def since_ms(self) -> int | None:
+        """When its present phase began; None before its start."""
+        return self.life.phases[-1].since_ms if self.life.phases else self.life.started_ms
+
 
 def check_step(stored: Stored, step: str) -> None:
     """Raise WrongState where `step` cannot be taken now."""
@@ -82,6 +88,10 @@ def check_step(stored: Stored, step: str) -> None:
         raise WrongState(
             f"{stored.experiment.name!r} is {stored.status}",
             hint=f"`{step}` is for experiments that are {' or '.join(allowed)}",
+        )
+    if step == "look" and not stored.phase:
+        raise WrongState(
+            f"{stored.experiment.name!r} was stopped before it began", hint="there is nothing to look at"
         )
 
 

@@ -77,12 +77,17 @@ def question(
 
 
 def days_are_over(stored: Stored, at_s: float) -> bool:
-    """Whether its planned days had passed by then, or by when it was stopped."""
-    days, life = stored.experiment.plan.days, stored.life
-    if days is None or life.started_ms is None:
+    """Whether the planned days of its present phase had passed by then, or by when it was stopped.
+
+    Of the phase: its evidence is its own. Counted from the start, the first look at a phase that began after
+    so many days was its last one, of nobody.
+    """
+    days, since_ms = stored.experiment.plan.days, stored.since_ms
+    if days is None or since_ms is None:
         return False
-    until_ms = at_s * 1000 if life.stopped_ms is None else life.stopped_ms
-    return until_ms >= life.started_ms + days * DAY_MS
+    stopped_ms = stored.life.stopped_ms
+    until_ms = at_s * 1000 if stopped_ms is None else stopped_ms
+    return until_ms >= since_ms + days * DAY_MS
 
 
 def _measured(use: Watched, metric: Metric, sheet: Sheet) -> Measured:

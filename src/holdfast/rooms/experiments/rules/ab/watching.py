@@ -44,6 +44,10 @@ class Watch:
         """Whether what units do before they are exposed is kept."""
         return self.stored[experiment].experiment.cuped_days > 0
 
+    def is_of_users(self, experiment: str) -> bool:
+        """Whether whoever a record names is the unit, unless exposed as another: not a tenant or device."""
+        return self.stored[experiment].experiment.unit == "user"
+
     def exposures(self, outcome: Outcome) -> Iterator[tuple[str, Use]]:
         """The arms it shows its unit to have used, of experiments that run."""
         for name, use in outcome.uses.items():

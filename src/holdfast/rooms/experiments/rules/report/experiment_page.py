@@ -130,6 +130,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     information: float | None = None
     """Share of the planned units that had been seen."""
     planned: bool = False
+    """The last look, planned or taken at the stop."""
 
 
 class PlanUsed(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +159,8 @@ class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
     """What the verdict comes to, for its colour and sign."""
     began_s: float | None = None
     ended_s: float | None = None
+    decided: str = ""
+    """Of what has ended: the arm that its owner gave to everybody, whatever the verdict says."""
     made_s: float | None = None
     generation: int = 0
     unit: str = "user"

@@ -56,6 +56,7 @@ def _glance(page: ExperimentPage, lang: Lang) -> Markup | None:
         ),
         (say("ended", lang), None if page.began_s is None else ended),
         (say("lasted", lang), None if lasted is None else duration(lasted, lang == "ko")),
+        (say("decided on", lang), page.decided or None),
         (say("in all", lang), f"{sum(arm.units for arm in page.arms):,}" if page.arms else None),
         (say("mixed", lang), f"{page.mixed:,}"),
         (say("unit", lang), counted(page.unit, lang)),
@@ -134,7 +135,7 @@ def _looks(page: ExperimentPage, lang: Lang) -> Markup:
             look.who or say("by itself", lang),
             joined(
                 said(look.what, lang) or NONE,
-                tag("small", say("planned look", lang)) if look.planned else None,
+                tag("small", say("last look", lang)) if look.planned else None,
             ),
             percent(look.information, decimals=0),
             said(look.said, lang) or NONE,

@@ -162,7 +162,7 @@ LABELS: dict[str, Words] = {
     "strata": Words("요일과 시간대별", "By weekday and hour"),
     "looks": Words("누가 언제 무엇을 보았나", "What was looked at, when and by whom"),
     "information": Words("자료량", "Of the plan"),
-    "planned look": Words("계획된 확인", "planned look"),
+    "last look": Words("마지막 확인", "last look"),
     "told": Words("안내된 내용", "Was told"),
     "plan": Words("시작 전에 정한 계획", "The plan, settled beforehand"),
     "alpha": Words("유의수준", "Significance level"),
@@ -173,6 +173,7 @@ LABELS: dict[str, Words] = {
     "days": Words("기간(일)", "Days"),
     "planned end": Words("예정 종료", "Planned end"),
     "diary": Words("진행 기록", "Diary"),
+    "decided on": Words("사람이 결정한 안", "Decided on by its owner"),
     "in all": Words("전체 인원", "Units in all"),
 }
 

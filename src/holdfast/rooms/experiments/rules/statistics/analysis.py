@@ -208,7 +208,6 @@ def _strata(wholes: Sequence[Item], items: Sequence[Item], reaches: _Reaches) ->
             continue
         width = reaches.of(item.estimate.units) * weighed.standard_error
         low, high = weighed.difference - width, weighed.difference + width
-        plain = item.estimate.arms.difference
         found.append(
             Stratified(
                 item.measured.metric.name,
@@ -218,7 +217,7 @@ def _strata(wholes: Sequence[Item], items: Sequence[Item], reaches: _Reaches) ->
                 high,
                 weighed.standard_error,
                 weighed.strata,
-                not low <= plain <= high,
+                not low <= weighed.plain <= high,
             )
         )
     return tuple(found)

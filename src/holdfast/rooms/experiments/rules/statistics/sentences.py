@@ -24,7 +24,7 @@ HEADS: dict[str, dict[str, str]] = {
         "ship": "‘{arm}’ 안을 출시하세요.",
         "do-not-ship": "‘{arm}’ 안을 출시하지 마세요.",
         "harm": "중단하세요. ‘{arm}’ 안이 해를 끼치고 있습니다.",
-        "no-difference": "두 안의 차이는 조치할 만큼 크지 않습니다. 더 단순한 쪽을 유지하세요.",
+        "no-difference": "안 사이의 차이는 조치할 만큼 크지 않습니다. 더 단순한 쪽을 유지하세요.",
         "inconclusive": "실험이 끝났지만 뚜렷한 결론이 나지 않았습니다.",
     },
 }
@@ -47,16 +47,16 @@ SENTENCES: dict[str, dict[str, str]] = {
         "other-worse": "Beware: “{arm}” makes “{metric}” worse ({effect}). Stop it.",
         "guardrail-broken": "“{metric}” is worse than is allowed: {effect} against the current version.",
         "guardrail-open": (
-            "It is not yet certain that “{metric}” stays within what is allowed: it may lie between "
-            "{from_} and {to}."
+            "It is not certain that “{metric}” stays within what is allowed: its difference from the "
+            "current version may lie between {from_} and {to}."
         ),
         "guardrail-holds": "“{metric}” stays within what is allowed.",
         "too-small": (
-            "“{metric}” of “{arm}” lies between {from_} and {to}; a change of {least_percent} was worth "
-            "finding."
+            "“{metric}” of “{arm}” differs from the current version by something between {from_} and {to}; "
+            "a change of {least_percent} was worth finding."
         ),
         "unclear": (
-            "“{metric}” of “{arm}” may lie anywhere between {from_} and {to} of the current version."
+            "“{metric}” of “{arm}” may differ from the current version by anything between {from_} and {to}."
         ),
         "under-way": "{information_percent} of the planned {people} are there; nothing stands out yet.",
         "stopped-early": (
@@ -73,8 +73,8 @@ SENTENCES: dict[str, dict[str, str]] = {
         ),
         "secondary-worse": "Beware: “{metric}” of “{arm}” gets worse ({effect}).",
         "mixed": (
-            "{units_named} ({share_percent}) saw several versions, or came before the proportions were "
-            "changed, and are left out."
+            "Left out: {units_named} ({share_percent}) that saw several versions, or came before the "
+            "proportions were changed."
         ),
     },
     "ko": {
@@ -95,12 +95,13 @@ SENTENCES: dict[str, dict[str, str]] = {
         "other-worse": "주의: ‘{arm}’ 안에서 ‘{metric}’ 지표가 나빠졌습니다({effect}). 그 안은 중단하세요.",
         "guardrail-broken": "‘{metric}’ 지표가 허용 범위보다 나빠졌습니다. 현재 안 대비 {effect}입니다.",
         "guardrail-open": (
-            "‘{metric}’ 지표가 허용 범위 안인지 아직 확실하지 않습니다. {from_}에서 {to} 사이일 수 있습니다."
+            "‘{metric}’ 지표가 허용 범위 안인지 확실하지 않습니다. 현재 안 대비 {from_}에서 {to} 사이일 수 "
+            "있습니다."
         ),
         "guardrail-holds": "‘{metric}’ 지표는 허용 범위 안에 있습니다.",
         "too-small": (
-            "‘{arm}’ 안의 ‘{metric}’ 지표는 {from_}에서 {to} 사이입니다. 찾으려던 변화는 "
-            "{least_percent}였습니다."
+            "‘{arm}’ 안의 ‘{metric}’ 지표는 현재 안 대비 {from_}에서 {to} 사이입니다. 찾으려던 변화의 크기는 "
+            "{least_percent}입니다."
         ),
         "unclear": (
             "‘{arm}’ 안의 ‘{metric}’ 지표는 현재 안 대비 {from_}에서 {to} 사이 어디든 될 수 있습니다."
@@ -135,3 +136,5 @@ COUNTED = {
     "ko": {"user": "사용자 {}명", "tenant": "고객사 {}곳", "device": "기기 {}대"},
 }
 """So many of them."""
+ONE = {"user": "1 user", "tenant": "1 tenant", "device": "1 device"}
+"""A single one of them, in English."""

@@ -26,6 +26,9 @@ class Weighed(msgspec.Struct, frozen=True):
 
     difference: float
     standard_error: float
+    plain: float
+    """The difference of the same units, not weighed: whoever lies in no stratum that can be compared is in
+    neither, or one such unit would be taken for arms that were filled at different times."""
     strata: int
     covered: float
     """The share of units whose stratum has at least two units in both arms."""
@@ -39,4 +42,11 @@ def post_stratified(strata: Sequence[Arms], everybody: float) -> Weighed | None:
     shares = [(arms.control_n + arms.treatment_n) / units for arms in strata]
     difference = sum(share * arms.difference for share, arms in zip(shares, strata, strict=True))
     variance = sum(share**2 * arms.standard_error**2 for share, arms in zip(shares, strata, strict=True))
-    return Weighed(difference, sqrt(variance), len(strata), units / everybody if everybody else 0.0)
+    treatment = _mean([(arms.treatment_n, arms.treatment) for arms in strata])
+    control = _mean([(arms.control_n, arms.control) for arms in strata])
+    covered = units / everybody if everybody else 0.0
+    return Weighed(difference, sqrt(variance), treatment - control, len(strata), covered)
+
+
+def _mean(parts: Sequence[tuple[float, float]]) -> float:
+    return sum(n * mean for n, mean in parts) / sum(n for n, _ in parts)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from holdfast.rooms.experiments.rules.statistics.results import Analysis, Reason
-from holdfast.rooms.experiments.rules.statistics.sentences import COUNTED, HEADS, PEOPLE, SENTENCES
+from holdfast.rooms.experiments.rules.statistics.sentences import COUNTED, HEADS, ONE, PEOPLE, SENTENCES
 
 LANGUAGES = ("en", "ko")
 
@@ -30,7 +30,8 @@ def sentence(reason: Reason, language: str, unit: str = "user") -> str:
     for name, value in reason.figures.items():
         names[name] = number(value)
         names[f"{name}_percent"] = percent(value)
-        names[f"{name}_named"] = COUNTED[language][unit].format(number(value))
+        several = COUNTED[language][unit].format(number(value))
+        names[f"{name}_named"] = ONE[unit] if language == "en" and value == 1 else several
     if "low" in reason.figures:
         names["effect"], names["from_"], names["to"] = _effect(reason.figures)
     return SENTENCES[language][reason.code].format_map(names)

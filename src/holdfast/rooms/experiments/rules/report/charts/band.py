@@ -44,7 +44,13 @@ def band(
     if not kept:
         return Markup()
     box = Box(60, 24, WIDTH - 16, HEIGHT - 30)
-    scale_x = Span(*time_domain(point.at_s for point in kept), box.left, box.right)
+    # A look and a day are points of their own: a day has no effect up to then.
+    days = [
+        point
+        for point in points
+        if point.day is not None and finite(point.day.value) is not None and finite(point.at_s) is not None
+    ]
+    scale_x = Span(*time_domain(point.at_s for point in (*kept, *days)), box.left, box.right)
     low, high = _reach(kept)
     scale_y = Span(low, high, box.bottom, box.top)
     values = ticks(low, high, 6)
@@ -63,7 +69,7 @@ def band(
         time_axis(box, scale_x, clock),
         _space(known),
         line(box.left, scale_y.at(0), box.right, scale_y.at(0), "axis"),
-        *(_day(point, scale_x, scale_y) for point in kept),
+        *(_day(point, scale_x, scale_y) for point in days),
         path(
             [(scale_x.at(point.at_s), scale_y.at(finite(point.effect.value) or 0.0)) for point in kept],
             "line-0",
