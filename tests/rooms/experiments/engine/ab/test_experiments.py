@@ -463,6 +463,19 @@ async def test_no_amount_that_somebody_sends_breaks_a_look(sqlite_known, made, c
     assert "NaN" not in experiment_page(await experiments.page("buttons", "kim"))
 
 
+async def test_amounts_too_small_to_be_squared_are_nothing(sqlite_known, made, clock):
+    """Where all of them are, a look divided by zero; so did the last one, and nobody could stop it."""
+    experiments = made(sqlite_known)
+    await begun(experiments, metrics=(Watched("spent", "primary"),))
+    await experiments.take(crowd(1, 300, control=0, treatment=0))
+    spent = [event(f"이용자-1-{at}", "buy", at_s, 1e-200) for at in range(300) for at_s in (5, 5 * DAY_S)]
+    await experiments.take(spent)
+    await experiments.take((), closing=True)
+    await experiments.stop("buttons", "kim")
+    shown = await experiments.results("buttons")
+    assert [each.treatment.value for each in shown.analysis.comparisons] == [0]
+
+
 async def test_figures_that_break_one_look_do_not_keep_the_others_from_theirs(sqlite_known, made, clock):
     experiments = made(sqlite_known)
     for name in ("buttons", "prices"):

@@ -35,6 +35,16 @@ def test_it_is_narrowest_near_where_it_is_tuned():
     assert min(at) == at[2]
 
 
+@pytest.mark.parametrize("alpha", [1e-300, 1e-160, 0.4999])
+@pytest.mark.parametrize("n", [1.0, 1e12])
+def test_any_alpha_has_its_interval_and_its_p(alpha, n):
+    """The square of an alpha of 1e-163 is zero, and was divided by: such an experiment had no look."""
+    reach = always_valid.reach(n, alpha)
+    assert 0 < reach < inf
+    assert 0 < always_valid.one_sided(n, alpha) < inf
+    assert always_valid.p_value(reach, n, alpha) == pytest.approx(alpha, rel=1e-6)
+
+
 def test_one_side_is_nearer_than_two():
     assert always_valid.one_sided(5_000, 0.05) < always_valid.reach(5_000, 0.05)
 

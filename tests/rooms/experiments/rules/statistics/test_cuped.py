@@ -35,6 +35,21 @@ def test_an_adjusted_arm_is_that_of_adjusted_units_on_the_metrics_own_scale():
     assert found.y == pytest.approx(15, abs=0.3)
 
 
+def test_a_past_of_which_only_rounding_spreads_adjusts_nothing():
+    """Totals of 1e9 with a spread of 1: of two equal arms, one in four was found to be better or worse."""
+    random = np.random.default_rng(11)
+    for _ in range(20):
+        totals = [random.normal(1e9, 1, 3_000) for _ in range(2)]
+        arms = [moments(sums_of(y, x=y - random.normal(0, 0.1, len(y)))) for y in totals]
+        assert cuped.adjustment(arms) is None
+
+
+def test_a_past_that_only_differs_between_the_arms_adjusts_nothing():
+    """It would take the effect away, and leave the noise."""
+    arms = [sums_of([1.0, 2.0, 4.0], x=[past] * 3) for past in (0.7, 0.9)]
+    assert cuped.adjustment([moments(each) for each in arms]) is None
+
+
 def test_without_a_past_nothing_is_adjusted():
     assert cuped.adjustment([moments(sums_of([1.0, 2.0], x=[5.0, 5.0]))]) is None
     assert cuped.adjustment([]) is None

@@ -61,6 +61,16 @@ def test_the_smallest_effect_is_the_inverse_of_the_size(per_arm):
     assert power.units_per_arm(sizing, effect * 0.99) > per_arm * 0.99
 
 
+@pytest.mark.parametrize(("rate", "too_few", "enough"), [(0.99, 834, 840), (0.9, 70, 80), (0.5, 8, 9)])
+def test_no_effect_is_promised_that_would_take_a_conversion_beyond_one(rate, too_few, enough):
+    """Of 99 % who convert, 100 units were said to find one per cent more: that takes eight times as many."""
+    sizing = Sizing(rate, kind="conversion")
+    with pytest.raises(BadDefinition, match="find no rise"):
+        power.plan(sizing, (0.5, 0.5), 2.0 * too_few, days=1)
+    found = power.plan(sizing, (0.5, 0.5), 2.0 * enough, days=1)
+    assert power.units_per_arm(sizing, found.effect) <= enough
+
+
 def test_a_plan_from_an_effect_lasts_whole_weeks():
     found = power.plan(Sizing(0.1, kind="conversion"), (0.5, 0.5), 1_000.0, effect=0.2)
     assert found.days_at_least == pytest.approx(found.units_per_arm / 500)

@@ -7,7 +7,7 @@ from scipy import stats
 from holdfast.rooms.experiments.rules.statistics.srm import CONCENTRATION, LIMIT, sample_ratio
 
 EVEN = {"a": 5000.0, "b": 5000.0}
-SPLITS = st.lists(st.integers(100, 10_000), min_size=2, max_size=4)
+SPLITS = st.lists(st.integers(100, 10_000), min_size=2, max_size=4)  # each expects ten units at least
 
 
 def shares_of(counts):
@@ -51,6 +51,26 @@ def test_an_earlier_p_is_scipys_bayes_factor(counts):
 def test_a_ratio_holds_unless_chance_hardly_makes_it(a, b, at_the_end, before):
     assert sample_ratio({"a": a, "b": b}, EVEN, final=True).holds is at_the_end
     assert sample_ratio({"a": a, "b": b}, EVEN, final=False).holds is before
+
+
+@pytest.mark.parametrize(
+    ("planned", "units"), [((9900, 100), 200), ((5000, 1), 1000), ((5000, 4000, 900, 90, 10), 500)]
+)
+def test_at_the_end_too_a_small_arm_that_was_filled_as_planned_is_hardly_ever_taken_for_broken(
+    planned, units
+):
+    """Chi-square of an arm that expects less than one unit took two good ratios in a hundred for broken."""
+    random, runs = np.random.default_rng(1), 4_000
+    shares = {f"a{at}": float(share) for at, share in enumerate(planned)}
+    drawn = random.multinomial(units, np.array(planned) / sum(planned), size=runs).tolist()
+    found = [sample_ratio(dict(zip(shares, each, strict=True)), shares, final=True) for each in drawn]
+    assert sum(not each.holds for each in found) <= 2 * LIMIT * runs
+    assert all(each.always_valid for each in found)
+
+
+def test_a_small_arm_that_is_broken_is_found_at_the_end():
+    shares = {"a": 9900.0, "b": 100.0}
+    assert not sample_ratio({"a": 200, "b": 30}, shares, final=True).holds
 
 
 @pytest.mark.parametrize("final", [True, False])

@@ -1,3 +1,5 @@
+from decimal import Decimal
+from fractions import Fraction
 from math import inf
 
 import numpy as np
@@ -51,6 +53,19 @@ def test_the_lifts_interval_excludes_zero_exactly_when_the_difference_does(contr
         assert (found.low > 0 or found.high < 0) == (abs(difference) > 1.96)
         assert found.low <= found.value <= found.high
         assert found.value == pytest.approx(difference / 10)
+
+
+@pytest.mark.parametrize("treatment", [84.6, 1e-3, 0.0, 2e9, 1e9 + 1e-3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_lifts_interval_is_as_wide_as_exact_arithmetic_has_it(treatment, sign):
+    """Of an arm that lost almost everything the interval had no width, and the lift lay outside of it."""
+    control, own, variance = sign * 1e9, 900.0, 902.0
+    found = welch.relative(treatment - control, control, variance, own, -own, 4.0)
+    c, d, square = Fraction(control), Fraction(treatment - control), 16
+    a, b = c * c - square * Fraction(own), d * c + square * Fraction(own)
+    root = Decimal(int(b * b - a * (d * d - square * Fraction(variance)))).sqrt()
+    assert found.high - found.low == pytest.approx(float(2 * root / Decimal(int(a))), rel=1e-3, abs=1e-15)
+    assert found.low <= found.value <= found.high
 
 
 def test_no_lift_over_what_may_be_nothing():

@@ -4,14 +4,13 @@ import asyncio
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from math import isfinite
 
 import msgspec
 
 from holdfast.kernel.errors import BadInput, TooLarge
 from holdfast.rooms.experiments.rules.ab.lives import Stored, check_step
 from holdfast.rooms.experiments.rules.ab.taking import Moves, Unit
-from holdfast.rooms.experiments.rules.ab.watching import MOST_AMOUNT
+from holdfast.rooms.experiments.rules.ab.watching import measured
 from holdfast.rooms.experiments.rules.assigning import BadUnit, normalise
 from holdfast.rooms.experiments.rules.experiments import Metric
 from holdfast.rooms.experiments.store.ab_sums import SumsStore, UnitKey
@@ -124,10 +123,10 @@ def _row(heads: list[str], cells: list[str], rows: dict[str, dict[str, float]]) 
     past: dict[str, float] = {}
     for metric, cell in given.items():
         try:
-            value = float(cell)
+            value = measured(float(cell))
         except ValueError:
             return f"{cell!r} is no number"
-        if not isfinite(value) or abs(value) > MOST_AMOUNT:
+        if value is None:
             return f"{cell!r} is no measurement"
         past[metric] = value
     rows[unit] = past

@@ -12,6 +12,8 @@ from holdfast.rooms.experiments.rules.outcomes import EXPOSURE, Outcome, Use
 
 MOST_AMOUNT = 1e30
 """Larger amounts are no measurements; the fourth power of this, which tests take, is still a number."""
+LEAST_AMOUNT = 1e-30
+"""Smaller amounts are nothing: their squares would be zero, and tests divide by those."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -89,4 +91,11 @@ def _amount(measure: Measure, outcome: Outcome) -> float | None:
     if measure.take == "failed":
         return 1.0 if outcome.failed else None
     found = outcome.value if measure.take == "value" else outcome.seconds
-    return found if found is not None and isfinite(found) and abs(found) <= MOST_AMOUNT else None
+    return None if found is None else measured(found)
+
+
+def measured(amount: float) -> float | None:
+    """The amount as totals take it; None where it is no measurement."""
+    if not isfinite(amount) or abs(amount) > MOST_AMOUNT:
+        return None
+    return amount if abs(amount) >= LEAST_AMOUNT else 0.0

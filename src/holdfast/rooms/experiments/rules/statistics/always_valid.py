@@ -24,7 +24,7 @@ def reach(n: float, alpha: float, at: float = TUNED_AT) -> float:
     if n <= 0:
         return inf
     scaled = n * rho_squared(alpha, at)
-    return sqrt((scaled + 1) / scaled * log((scaled + 1) / alpha**2))
+    return sqrt((scaled + 1) / scaled * (log(scaled + 1) - 2 * log(alpha)))
 
 
 def one_sided(n: float, alpha: float, at: float = TUNED_AT) -> float:

@@ -30,7 +30,7 @@ def adjustment(arms: Sequence[Moments]) -> Adjustment | None:
         sum(arm.n * mean for arm, mean in zip(arms, means, strict=True)) / units for means in _means(arms)
     )
     spread = sum((arm.n - 1) * arm.xx + arm.n * (arm.x - x) ** 2 for arm in arms)
-    if spread <= 0:
+    if spread <= 0 or not any(arm.xx > 0 for arm in arms):
         return None
     shared = sum((arm.n - 1) * arm.yx + arm.n * (arm.y - y) * (arm.x - x) for arm in arms)
     return Adjustment(shared / spread, x, spread / (units - 1) / units)

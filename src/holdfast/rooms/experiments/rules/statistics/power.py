@@ -89,12 +89,20 @@ def units_per_arm(sizing: Sizing, effect: float, ratio: float = 1.0) -> int:
 
 
 def smallest_effect(sizing: Sizing, per_arm: float) -> float:
-    """The least relative effect that so many units an arm find with the power asked for."""
+    """The least relative effect that so many units an arm find with the power asked for.
+
+    A conversion cannot rise beyond one: raises BadDefinition where so few units find not even that.
+    """
     low, high = 0.0, 1e-6
     limit = (1 / sizing.baseline - 1) if sizing.kind == "conversion" else float("inf")
     while high < limit and units_per_arm(sizing, high) > per_arm:
         low, high = high, high * 2
     high = min(high, limit * (1 - 1e-9))
+    if units_per_arm(sizing, high) > per_arm:
+        raise BadDefinition(
+            f"{per_arm:g} units an arm find no rise of a conversion of {sizing.baseline:g}, however large",
+            hint="plan more days or larger shares",
+        )
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if units_per_arm(sizing, middle) > per_arm else (low, middle)

@@ -120,6 +120,7 @@ def moments(sums: Sums, origin: Origin = ZERO) -> Moments | None:
         return None
     y, d, x = sums.y / n, sums.d / n, sums.x / n
     freedom = n - 1
+    past = sums.xx - sums.x * x  # where rounding is all that spreads, a slope over it could be anything
     return Moments(
         n,
         y + origin.y,
@@ -128,7 +129,7 @@ def moments(sums: Sums, origin: Origin = ZERO) -> Moments | None:
         max(0.0, (sums.dd - sums.d * d) / freedom),
         (sums.yd - sums.y * d) / freedom,
         x + origin.x,
-        max(0.0, (sums.xx - sums.x * x) / freedom),
+        past / freedom if past > LOST * sums.xx else 0.0,
         (sums.yx - sums.y * x) / freedom,
         (sums.dx - sums.d * x) / freedom,
     )

@@ -101,10 +101,13 @@ def relative(
     if a <= 0:
         return None
     b = difference * control - square * covariance
-    c = difference * difference - square * variance
-    root = sqrt(max(0.0, b * b - a * c))
+    # b * b - a * c, multiplied out: where little of it is left, the difference of the two was all rounding.
+    spread = control * control * variance - 2 * control * difference * covariance
+    spread += difference * difference * control_variance
+    apart = square * (spread - square * (variance * control_variance - covariance * covariance))
+    root = sqrt(max(0.0, apart))
     low, high = (b - root) / a, (b + root) / a
+    value = difference / abs(control)
     if control < 0:
         low, high = -high, -low
-        return Relative(difference / -control, low, high)
-    return Relative(difference / control, low, high)
+    return Relative(value, min(low, value), max(high, value))
