@@ -248,6 +248,22 @@ async def test_an_error_is_no_exposure_and_shows_in_health_for_a_while(process):
     assert (await process.changes.asking.finding()).status == "ok"
 
 
+@pytest.mark.parametrize("attributes", [[("plan", "gold")], "gold", 5, object()])
+async def test_attributes_that_are_none_are_an_error_of_the_flag_and_of_no_request(process, attributes):
+    await process.put(rolled(variants={"control": 1, "treatment": 2}))
+    with inside(process.request(user="u")):
+        assert process.changes.variant("ranker", attributes=attributes) == "control"
+        assert process.changes.value("ranker", 5, attributes=attributes) == 1
+    assert (exposures(process), process.errors("ranker")) == ([], 2)
+
+
+async def test_a_name_that_is_none_gives_what_the_code_does_by_itself(process):
+    assert process.changes.variant(["ranker"], "u", otherwise="mine") == "mine"
+    assert process.changes.value(["ranker"], 5, "u") == 5
+    found = await process.changes.asking.finding()
+    assert (found.status, found.facts["erring"]) == ("degraded", {"(no name)": "GENERAL"})
+
+
 async def test_one_unit_in_two_spellings_is_one(process):
     await process.put(rolled(5000, salt="any"))
     assert len({process.changes.variant("ranker", unit) for unit in (7, "7", " 7")}) == 1

@@ -130,7 +130,19 @@ class Changes:
         attributes: Mapping[str, Any] | None = None,
         ctx: Ctx | None = None,
     ) -> Evaluation | None:
-        """The evaluation without an exposure; what the door assigned, where it is about the same unit."""
+        """The evaluation without an exposure; what the door assigned, where it is about the same unit.
+
+        Never raises: a mistake in what was passed is an error of that evaluation, and of no request.
+        """
+        try:
+            return self._looked(name, unit, attributes, ctx)
+        except Exception:  # noqa: BLE001 - logged and counted there
+            found = self.asking.broken(name)
+            return found if found.flag in self.rulebook.ruleset.flags else None
+
+    def _looked(
+        self, name: str, unit: object, attributes: Mapping[str, Any] | None, ctx: Ctx | None
+    ) -> Evaluation | None:
         if ctx is None:
             return self._evaluated(name, unit, attributes, ctx)
         found = None
