@@ -1,6 +1,7 @@
 """Conditions hold of what fits, and of nothing else; none ever raises."""
 
 import unicodedata
+from datetime import datetime, timedelta, timezone
 from typing import get_args
 
 import pytest
@@ -89,6 +90,15 @@ def test_an_attribute_is_found_however_its_name_is_composed():
                     assert all_of([Condition(asked, "is", "x")])(attributes)
                     assert exists(attributes)
                     assert not missing(attributes)
+
+
+def test_a_time_given_in_code_is_read_as_its_text_is():
+    seoul = timezone(timedelta(hours=9))
+    for at in (datetime(2026, 12, 1), datetime(2026, 12, 1, 9, tzinfo=seoul)):
+        assert not holds("before", "2026-12-01", at)
+        assert holds("before", "2026-12-01T00:00:01", at)
+        assert holds("before", at, at.isoformat()) is False
+        assert holds("after", at, "2026-12-01T00:00:01")
 
 
 def test_ids_are_compared_as_text():

@@ -84,15 +84,18 @@ def version(text: object) -> tuple[Any, ...] | None:
 
 
 def instant(value: object) -> float | None:
-    """Seconds since the epoch of an ISO 8601 text (UTC unless it says otherwise), or of milliseconds."""
+    """Seconds since the epoch of a time or its ISO 8601 text (UTC unless it says so), or of milliseconds."""
     if isinstance(value, bool):
         return None
     try:
         if isinstance(value, int | float):
             return value / 1000
-        if not isinstance(value, str) or len(value) > 64:
+        if isinstance(value, datetime):
+            at = value
+        elif isinstance(value, str) and len(value) <= 64:
+            at = datetime.fromisoformat(value)
+        else:
             return None
-        at = datetime.fromisoformat(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
