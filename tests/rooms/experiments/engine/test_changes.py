@@ -8,7 +8,7 @@ from holdfast.kernel.context import Ctx, Fields, Sources
 from holdfast.kernel.event import Event, ProductEvent
 from holdfast.kernel.ids import IdSource
 from holdfast.rooms.experiments.engine.flags import exposing
-from holdfast.rooms.experiments.rules.flags import Condition, Rule
+from holdfast.rooms.experiments.rules.flags import Condition, Flag, Rule
 from holdfast.rooms.experiments.rules.outcomes import FACT, Use
 from tests.rooms.experiments.world import Process, inside, rolled
 
@@ -198,6 +198,37 @@ async def test_attributes_are_the_requests_and_the_callers(process):
         assert process.changes.variant("ranker", attributes={"basket": 6}) == "treatment"
         assert process.changes.variant("ranker") == "control"
     assert process.changes.variant("ranker", "u", attributes={"basket": 6, "tier": "pro"}) == "treatment"
+
+
+@pytest.mark.parametrize("kind", ["user", "tenant", "device"])
+async def test_a_rule_finds_whom_code_names_wherever_it_asks(process, kind):
+    rule = Rule(when=(Condition(kind, "in", ["42"]),), variant="treatment")
+    await process.put(Flag("vip", {"control": 1, "treatment": 2}, rules=(rule,), unit=kind))
+    assert [process.changes.variant("vip", unit) for unit in ("42", 42, "7")] == ["treatment"] * 2 + [
+        "control"
+    ]
+    for ctx in (process.request(user="7", tenant="7"), Ctx(Event(), Sources(process.clock, IdSource()))):
+        with inside(ctx):
+            assert [process.changes.variant("vip", unit) for unit in ("42", "7")] == ["treatment", "control"]
+            assert process.changes.variant("vip", "7", attributes={kind: "42"}) == "treatment"
+    assert process.editor.explain("vip", "42", {}).because == "rule 1"
+    assert process.editor.explain("vip", "7", {}).because == "no rule fits"
+
+
+async def test_a_rule_finds_the_user_of_a_job(process):
+    rule = Rule(when=(Condition("user", "is", "42"),), variant="treatment")
+    await process.put(Flag("vip", {"control": 1, "treatment": 2}, rules=(rule,)))
+    with inside(Ctx(Event(user_id="42"), Sources(process.clock, IdSource()))):
+        assert process.changes.variant("vip") == "treatment"
+
+
+async def test_who_is_nobody_has_no_id_that_a_rule_could_find(process):
+    rule = Rule(when=(Condition("user", "exists"),), variant="treatment")
+    await process.put(Flag("vip", {"control": 1, "treatment": 2}, rules=(rule,)))
+    with inside(Ctx(Event(), Sources(process.clock, IdSource()))):
+        assert process.changes.variant("vip") == "control"
+    assert process.changes.variant("vip") == "control"
+    assert process.editor.explain("vip", "", {}).because == "no rule fits"
 
 
 # -- values and errors -----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.engine.flags.standing import Standings
 from holdfast.rooms.experiments.engine.intake import Intake
 from holdfast.rooms.experiments.engine.tracking import Tracking
-from holdfast.rooms.experiments.rules.assigning import somebody
+from holdfast.rooms.experiments.rules.assigning import described, somebody
 from holdfast.rooms.experiments.rules.flags import Evaluation
 from holdfast.rooms.experiments.rules.outcomes import Use
 from holdfast.rooms.experiments.rules.settings import Config
@@ -164,21 +164,24 @@ class Changes:
             if name not in self.offered:
                 self.asking.erred(name, "FLAG_NOT_FOUND")
             return None
+        # `is_named`, without the price of a call where every use passes.
+        unnamed = unit is None or unit == ""
+        given: Mapping[str, Any] | None
         if ctx is None:
-            given = attributes
+            given = attributes if unnamed else described(flag.unit, unit, attributes)
         else:
-            # `is_named`, without the price of a call where every use passes.
-            unnamed = unit is None or unit == ""
             scope = getattr(ctx, "scope", None)
             if scope is None:
-                given = attributes
                 known = {"user": ctx.event.user_id, "tenant": ctx.tenant}
                 unit = known.get(flag.unit, "") if unnamed else unit  # a job has no device
+                given = described(flag.unit, unit, attributes)
             else:
                 standing = self._standings.of(scope, ctx)
                 unit = standing.unit(flag.unit) if unnamed else unit
                 if not standing.takes_part:
                     return self.asking.off(name, somebody(unit))
+                if not unnamed:
+                    attributes = described(flag.unit, unit, attributes)
                 given = {**standing.attributes, **attributes} if attributes else standing.attributes
         if self._internal and flag.unit == "user" and somebody(unit) in self._internal:
             return self.asking.off(name, somebody(unit))

@@ -8,6 +8,7 @@ import msgspec
 from holdfast.kernel.clock import Clock
 from holdfast.ports.storage import Transaction
 from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
+from holdfast.rooms.experiments.rules.assigning import described
 from holdfast.rooms.experiments.rules.evaluating import Steps, explain
 from holdfast.rooms.experiments.rules.flags import Change, Flag, Holdout, Layer, Segment
 from holdfast.rooms.experiments.rules.problems import BadDefinition, WrongState, unknown
@@ -101,8 +102,8 @@ class Editor:
 
     def explain(self, name: str, unit: str, attributes: Mapping[str, Any]) -> Steps:
         """What the unit gets, and why; no exposure."""
-        self.flag(name)
-        return explain(self.rulebook.ruleset, name, unit, attributes, self._now())
+        whom = described(self.flag(name).unit, unit, attributes)
+        return explain(self.rulebook.ruleset, name, unit, whom, self._now())
 
     async def _change(self, name: str, change: Callable[[Flag], Flag], actor: str) -> Flag:
         return await self._changed(lambda tx: self.store.change_flag(tx, name, change, actor, self._now()))
