@@ -98,6 +98,17 @@ async def test_internal_users_are_known_in_either_form_of_their_name(sqlite_data
     assert exposures(process) == []
 
 
+async def test_an_internal_user_is_explained_as_it_is_served(process):
+    await process.put(rolled())
+    await process.put(rolled(name="banner", unit="tenant"))
+    for unit in ("probe", " probe"):
+        told = process.editor.explain("ranker", unit, {})
+        assert told.evaluation == process.changes.use("ranker", unit)
+        assert (told.evaluation.variant, told.because) == ("control", "an internal user")
+    assert process.editor.explain("banner", "probe", {}).evaluation.variant == "treatment"
+    assert process.editor.explain("ranker", "u", {}).evaluation.variant == "treatment"
+
+
 async def test_units_are_users_tenants_or_devices(process):
     for unit in ("user", "tenant", "device"):
         await process.put(rolled(name=unit, unit=unit, routes=("/",)))

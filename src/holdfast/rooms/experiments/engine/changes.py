@@ -64,7 +64,8 @@ class Changes:
         self.meanings: dict[str, str] = {}
         self._standings = Standings(config)
         self.door = Door(self.asking, self._standings, config.header)
-        self._internal = self._standings.internal
+        self.internal = self._standings.internal
+        """Users who take no part, by the settings."""
         self.releases = Releases(
             sql=sql,
             rules=self.rules,
@@ -183,7 +184,7 @@ class Changes:
                 if not unnamed:
                     attributes = described(flag.unit, unit, attributes)
                 given = {**standing.attributes, **attributes} if attributes else standing.attributes
-        if self._internal and flag.unit == "user" and somebody(unit) in self._internal:
+        if self.internal and flag.unit == "user" and somebody(unit) in self.internal:
             return self.asking.off(name, somebody(unit))
         return self.asking.evaluate(name, unit, given)
 
