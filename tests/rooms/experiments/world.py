@@ -35,7 +35,7 @@ class Process:
             Config(**settings), sql=database, shared=shared, clock=self.clock, meter=self.meter, log=self.log
         )
         self.rulebook = self.changes.rulebook
-        self.editor = Editor(self.changes.rules, self.rulebook, self.clock)
+        self.editor = Editor(self.changes.rules, self.rulebook, self.clock, self.changes.internal)
 
     async def put(self, flag):
         """The flag as it is kept, whoever owns it."""

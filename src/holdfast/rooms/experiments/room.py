@@ -45,7 +45,7 @@ class ExperimentsRoom(Room):
     ) -> None:
         self.config = config
         self.changes = Changes(config, sql=sql, shared=shared, clock=clock, meter=meter, log=log, ids=ids)
-        self._editor = Editor(self.changes.rules, self.changes.rulebook, clock)
+        self._editor = Editor(self.changes.rules, self.changes.rulebook, clock, self.changes.internal)
         self._flag_verbs = FlagVerbs(self._editor)
         self._release_verbs = ReleaseVerbs(self.changes.releases)
         self._experiment_verbs = ExperimentVerbs(self.changes.experiments, self.changes.releases.report)

@@ -8,7 +8,7 @@ from holdfast.kernel.context import Ctx, Fields, Sources
 from holdfast.kernel.event import Event, ProductEvent
 from holdfast.kernel.ids import IdSource
 from holdfast.rooms.experiments.engine.flags import exposing
-from holdfast.rooms.experiments.rules.flags import Condition, Rule
+from holdfast.rooms.experiments.rules.flags import Condition, Flag, Rule
 from holdfast.rooms.experiments.rules.outcomes import FACT, Use
 from tests.rooms.experiments.world import Process, inside, rolled
 
@@ -96,6 +96,17 @@ async def test_internal_users_are_known_in_either_form_of_their_name(sqlite_data
         assert process.changes.variant("ranker") == "control"
     assert process.changes.variant("ranker", user) == "control"
     assert exposures(process) == []
+
+
+async def test_an_internal_user_is_explained_as_it_is_served(process):
+    await process.put(rolled())
+    await process.put(rolled(name="banner", unit="tenant"))
+    for unit in ("probe", " probe"):
+        told = process.editor.explain("ranker", unit, {})
+        assert told.evaluation == process.changes.use("ranker", unit)
+        assert (told.evaluation.variant, told.because) == ("control", "an internal user")
+    assert process.editor.explain("banner", "probe", {}).evaluation.variant == "treatment"
+    assert process.editor.explain("ranker", "u", {}).evaluation.variant == "treatment"
 
 
 async def test_units_are_users_tenants_or_devices(process):
@@ -200,6 +211,37 @@ async def test_attributes_are_the_requests_and_the_callers(process):
     assert process.changes.variant("ranker", "u", attributes={"basket": 6, "tier": "pro"}) == "treatment"
 
 
+@pytest.mark.parametrize("kind", ["user", "tenant", "device"])
+async def test_a_rule_finds_whom_code_names_wherever_it_asks(process, kind):
+    rule = Rule(when=(Condition(kind, "in", ["42"]),), variant="treatment")
+    await process.put(Flag("vip", {"control": 1, "treatment": 2}, rules=(rule,), unit=kind))
+    assert [process.changes.variant("vip", unit) for unit in ("42", 42, "7")] == ["treatment"] * 2 + [
+        "control"
+    ]
+    for ctx in (process.request(user="7", tenant="7"), Ctx(Event(), Sources(process.clock, IdSource()))):
+        with inside(ctx):
+            assert [process.changes.variant("vip", unit) for unit in ("42", "7")] == ["treatment", "control"]
+            assert process.changes.variant("vip", "7", attributes={kind: "42"}) == "treatment"
+    assert process.editor.explain("vip", "42", {}).because == "rule 1"
+    assert process.editor.explain("vip", "7", {}).because == "no rule fits"
+
+
+async def test_a_rule_finds_the_user_of_a_job(process):
+    rule = Rule(when=(Condition("user", "is", "42"),), variant="treatment")
+    await process.put(Flag("vip", {"control": 1, "treatment": 2}, rules=(rule,)))
+    with inside(Ctx(Event(user_id="42"), Sources(process.clock, IdSource()))):
+        assert process.changes.variant("vip") == "treatment"
+
+
+async def test_who_is_nobody_has_no_id_that_a_rule_could_find(process):
+    rule = Rule(when=(Condition("user", "exists"),), variant="treatment")
+    await process.put(Flag("vip", {"control": 1, "treatment": 2}, rules=(rule,)))
+    with inside(Ctx(Event(), Sources(process.clock, IdSource()))):
+        assert process.changes.variant("vip") == "control"
+    assert process.changes.variant("vip") == "control"
+    assert process.editor.explain("vip", "", {}).because == "no rule fits"
+
+
 # -- values and errors -----------------------------------------------------------------------------
 
 
@@ -246,6 +288,22 @@ async def test_an_error_is_no_exposure_and_shows_in_health_for_a_while(process):
     assert (found.status, found.facts["erring"]) == ("degraded", {"ranker": "INVALID_CONTEXT"})
     process.clock.advance(61)
     assert (await process.changes.asking.finding()).status == "ok"
+
+
+@pytest.mark.parametrize("attributes", [[("plan", "gold")], "gold", 5, object()])
+async def test_attributes_that_are_none_are_an_error_of_the_flag_and_of_no_request(process, attributes):
+    await process.put(rolled(variants={"control": 1, "treatment": 2}))
+    with inside(process.request(user="u")):
+        assert process.changes.variant("ranker", attributes=attributes) == "control"
+        assert process.changes.value("ranker", 5, attributes=attributes) == 1
+    assert (exposures(process), process.errors("ranker")) == ([], 2)
+
+
+async def test_a_name_that_is_none_gives_what_the_code_does_by_itself(process):
+    assert process.changes.variant(["ranker"], "u", otherwise="mine") == "mine"
+    assert process.changes.value(["ranker"], 5, "u") == 5
+    found = await process.changes.asking.finding()
+    assert (found.status, found.facts["erring"]) == ("degraded", {"(no name)": "GENERAL"})
 
 
 async def test_one_unit_in_two_spellings_is_one(process):

@@ -1,6 +1,7 @@
 """Conditions hold of what fits, and of nothing else; none ever raises."""
 
 import unicodedata
+from datetime import datetime, timedelta, timezone
 from typing import get_args
 
 import pytest
@@ -15,9 +16,12 @@ CASES = [
     ("is", "pro", ["pro"], ["Pro", 1, None, True, ["pro"]]),
     ("is", 1, [1, 1.0], [True, "1", 2]),
     ("is", True, [True], [1, "true", False]),
-    ("is_not", "pro", ["free", 1], ["pro", None]),
+    ("is_not", "pro", ["free"], ["pro", None, 1, True, ["free"], {"a": "free"}]),
+    ("is_not", 18, [19, 18.5], [18, 18.0, "18", "19", True, None]),
+    ("is_not", True, [False], [True, 1, 0, "no"]),
     ("in", ["kr", "jp", 3], ["kr", 3], ["us", "3", None, True, ["kr"], {"kr": 1}]),
-    ("not_in", ["kr"], ["us", 1], ["kr", None]),
+    ("not_in", ["kr"], ["us"], ["kr", None, 1, False, ["us"]]),
+    ("not_in", ["kr", 3], ["us", 4], ["kr", 3, True, ["us"]]),
     ("contains", "b", ["abc", ["a", "b"]], ["ac", ["ab"], 1, None]),
     ("contains", 2, [[1, 2]], ["12", [True], 2]),
     ("starts_with", "ab", ["abc"], ["ba", 1, None, ["ab"]]),
@@ -70,6 +74,31 @@ def test_text_is_compared_however_it_is_composed():
         assert holds(
             operator, unicodedata.normalize("NFD", value) if isinstance(value, str) else [apart], name
         )
+
+
+def test_an_attribute_is_found_however_its_name_is_composed():
+    for name in ("이름", "고객.이름"):
+        forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+        assert len(set(forms)) == 2
+        for asked in forms:
+            exists, missing = all_of([Condition(asked, "exists")]), all_of([Condition(asked, "missing")])
+            assert not exists({"name": "x"})
+            assert missing({"name": "x"})
+            for given_as in forms:
+                customer, _, last = given_as.rpartition(".")
+                for attributes in ({given_as: "x"}, {customer: {last: "x"}} if customer else {last: "x"}):
+                    assert all_of([Condition(asked, "is", "x")])(attributes)
+                    assert exists(attributes)
+                    assert not missing(attributes)
+
+
+def test_a_time_given_in_code_is_read_as_its_text_is():
+    seoul = timezone(timedelta(hours=9))
+    for at in (datetime(2026, 12, 1), datetime(2026, 12, 1, 9, tzinfo=seoul)):
+        assert not holds("before", "2026-12-01", at)
+        assert holds("before", "2026-12-01T00:00:01", at)
+        assert holds("before", at, at.isoformat()) is False
+        assert holds("after", at, "2026-12-01T00:00:01")
 
 
 def test_ids_are_compared_as_text():

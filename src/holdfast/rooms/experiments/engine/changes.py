@@ -26,7 +26,7 @@ from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.engine.flags.standing import Standings
 from holdfast.rooms.experiments.engine.intake import Intake
 from holdfast.rooms.experiments.engine.tracking import Tracking
-from holdfast.rooms.experiments.rules.assigning import somebody
+from holdfast.rooms.experiments.rules.assigning import described, somebody
 from holdfast.rooms.experiments.rules.flags import Evaluation
 from holdfast.rooms.experiments.rules.outcomes import Use
 from holdfast.rooms.experiments.rules.settings import Config
@@ -64,7 +64,8 @@ class Changes:
         self.meanings: dict[str, str] = {}
         self._standings = Standings(config)
         self.door = Door(self.asking, self._standings, config.header)
-        self._internal = self._standings.internal
+        self.internal = self._standings.internal
+        """Users who take no part, by the settings."""
         self.releases = Releases(
             sql=sql,
             rules=self.rules,
@@ -130,7 +131,19 @@ class Changes:
         attributes: Mapping[str, Any] | None = None,
         ctx: Ctx | None = None,
     ) -> Evaluation | None:
-        """The evaluation without an exposure; what the door assigned, where it is about the same unit."""
+        """The evaluation without an exposure; what the door assigned, where it is about the same unit.
+
+        Never raises: a mistake in what was passed is an error of that evaluation, and of no request.
+        """
+        try:
+            return self._looked(name, unit, attributes, ctx)
+        except Exception:  # noqa: BLE001 - logged and counted there
+            found = self.asking.broken(name)
+            return found if found.flag in self.rulebook.ruleset.flags else None
+
+    def _looked(
+        self, name: str, unit: object, attributes: Mapping[str, Any] | None, ctx: Ctx | None
+    ) -> Evaluation | None:
         if ctx is None:
             return self._evaluated(name, unit, attributes, ctx)
         found = None
@@ -152,23 +165,26 @@ class Changes:
             if name not in self.offered:
                 self.asking.erred(name, "FLAG_NOT_FOUND")
             return None
+        # `is_named`, without the price of a call where every use passes.
+        unnamed = unit is None or unit == ""
+        given: Mapping[str, Any] | None
         if ctx is None:
-            given = attributes
+            given = attributes if unnamed else described(flag.unit, unit, attributes)
         else:
-            # `is_named`, without the price of a call where every use passes.
-            unnamed = unit is None or unit == ""
             scope = getattr(ctx, "scope", None)
             if scope is None:
-                given = attributes
                 known = {"user": ctx.event.user_id, "tenant": ctx.tenant}
                 unit = known.get(flag.unit, "") if unnamed else unit  # a job has no device
+                given = described(flag.unit, unit, attributes)
             else:
                 standing = self._standings.of(scope, ctx)
                 unit = standing.unit(flag.unit) if unnamed else unit
                 if not standing.takes_part:
                     return self.asking.off(name, somebody(unit))
+                if not unnamed:
+                    attributes = described(flag.unit, unit, attributes)
                 given = {**standing.attributes, **attributes} if attributes else standing.attributes
-        if self._internal and flag.unit == "user" and somebody(unit) in self._internal:
+        if self.internal and flag.unit == "user" and somebody(unit) in self.internal:
             return self.asking.off(name, somebody(unit))
         return self.asking.evaluate(name, unit, given)
 

@@ -8,9 +8,10 @@ only: floats have made implementations of one algorithm disagree. Whatever chang
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from struct import Struct
+from typing import Any
 
 from holdfast.rooms.experiments.rules.flags import BUCKETS
 
@@ -49,6 +50,12 @@ def normalise(unit: object) -> str:
 def is_named(unit: object) -> bool:
     """Whether the caller said who is meant. 0 is an id as "0" is one; None and "" leave it to the request."""
     return unit is not None and unit != ""
+
+
+def described(kind: str, unit: object, attributes: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """What rules may ask of this unit of this kind: its own id too, unless the caller says another."""
+    own = {kind: unit if is_named(unit) else None}
+    return {**own, **attributes} if attributes else own
 
 
 def somebody(unit: object) -> str:

@@ -37,7 +37,8 @@ class Steps(msgspec.Struct, frozen=True):
 
     evaluation: Evaluation
     because: str
-    """`disabled`, `outside the layer's slots`, `holdout`, `override`, `rule 2`, `no rule fits`."""
+    """`disabled`, `outside the layer's slots`, `holdout`, `override`, `rule 2`, `no rule fits`,
+    `an internal user`."""
     bucket: int | None = None
     layer_bucket: int | None = None
     holdout_bucket: int | None = None

@@ -141,6 +141,8 @@ class Ruleset(msgspec.Struct, frozen=True):
     holdout: Holdout = Holdout()
     overrides: dict[str, dict[str, str]] = {}
     """Flag -> normalised unit -> variant: people who asked for one, testers."""
+    made_ms: int = 0
+    """When its version was made: a database that was restored gives the same number to other rules."""
 
 
 Reason = Literal["STATIC", "DEFAULT", "TARGETING_MATCH", "SPLIT", "DISABLED", "STALE", "ERROR"]

@@ -1,8 +1,9 @@
 """Whether conditions hold of somebody's attributes: compiled once, asked often, never raising.
 
 What is missing fits no condition but `missing`, negated ones included: who is unknown is not "not from
-Korea". What is of another type does not fit either. Ids (`user`, `tenant`, `device`) are compared as text,
-so that 1 and "1" are one; all text is compared in Unicode's composed form.
+Korea". What is of another type does not fit either: that "18" is not 18 says nothing of an age. Ids (`user`,
+`tenant`, `device`) are compared as text, so that 1 and "1" are one; all text is compared in Unicode's
+composed form, and an attribute is found whichever form its name has.
 """
 
 import re
@@ -51,6 +52,19 @@ def looked_up(attributes: Attributes, path: str) -> Any:
     return _ABSENT if found is None else found
 
 
+def _reader(path: str) -> Callable[[Attributes], Any]:
+    """Looks up what is under this name, in either form that Unicode has for it."""
+    if path.isascii():
+        return lambda attributes: looked_up(attributes, path)
+    composed, apart = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+
+    def read(attributes: Attributes) -> Any:
+        found = looked_up(attributes, composed)
+        return looked_up(attributes, apart) if found is _ABSENT else found
+
+    return read
+
+
 def version(text: object) -> tuple[Any, ...] | None:
     """A version to be ordered by: 1.10 after 1.9, 1.0.0-beta before 1.0, build metadata ignored."""
     found = _VERSION.match(text) if isinstance(text, str) else None
@@ -70,15 +84,18 @@ def version(text: object) -> tuple[Any, ...] | None:
 
 
 def instant(value: object) -> float | None:
-    """Seconds since the epoch of an ISO 8601 text (UTC unless it says otherwise), or of milliseconds."""
+    """Seconds since the epoch of a time or its ISO 8601 text (UTC unless it says so), or of milliseconds."""
     if isinstance(value, bool):
         return None
     try:
         if isinstance(value, int | float):
             return value / 1000
-        if not isinstance(value, str) or len(value) > 64:
+        if isinstance(value, datetime):
+            at = value
+        elif isinstance(value, str) and len(value) <= 64:
+            at = datetime.fromisoformat(value)
+        else:
             return None
-        at = datetime.fromisoformat(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
@@ -86,15 +103,16 @@ def instant(value: object) -> float | None:
 
 def _compiled(condition: Condition) -> Test:
     path, operator = condition.attribute, condition.is_
+    read = _reader(path)
     if operator == "exists":
-        return lambda attributes: looked_up(attributes, path) is not _ABSENT
+        return lambda attributes: read(attributes) is not _ABSENT
     if operator == "missing":
-        return lambda attributes: looked_up(attributes, path) is _ABSENT
+        return lambda attributes: read(attributes) is _ABSENT
     plain = _as_id if path in IDS else _composed
     holds = _MAKERS[operator](_each(plain, condition.value))
 
     def test(attributes: Attributes) -> bool:
-        found = looked_up(attributes, path)
+        found = read(attributes)
         return found is not _ABSENT and holds(_each(plain, found))
 
     return test
@@ -125,12 +143,21 @@ def _same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+_KINDS: tuple[Any, ...] = (bool, (int, float), str, (list, tuple), Mapping)
+
+
+def _kind(value: Any) -> Any:
+    """Its JSON type; what is none of JSON's is of a kind that no condition asks for."""
+    return next((kind for kind in _KINDS if isinstance(value, kind)), type(value))
+
+
 def _is(wanted: Any) -> Holds:
     return lambda found: _same(found, wanted)
 
 
 def _is_not(wanted: Any) -> Holds:
-    return lambda found: not _same(found, wanted)
+    kind = _kind(wanted)
+    return lambda found: _kind(found) == kind and not _same(found, wanted)
 
 
 def _in(wanted: Any) -> Holds:
@@ -146,7 +173,8 @@ def _in(wanted: Any) -> Holds:
 
 def _not_in(wanted: Any) -> Holds:
     inside = _in(wanted)
-    return lambda found: not inside(found)
+    kinds = {_kind(each) for each in wanted} if isinstance(wanted, list | tuple) else set()
+    return lambda found: _kind(found) in kinds and not inside(found)
 
 
 def _contains(wanted: Any) -> Holds:

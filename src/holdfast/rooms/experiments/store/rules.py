@@ -34,18 +34,22 @@ logger = logging.getLogger("holdfast.experiments")
 Noun = TypeVar("Noun", Flag, Segment, Layer, Holdout)
 
 FLAG, SEGMENT, LAYER, HOLDOUT, OVERRIDE = "flag", "segment", "layer", "holdout", "override"
-VERSION = "version"
+VERSION, MADE = "version", "made"
 MOST_OVERRIDES = 10_000
 """Of one flag: every process holds them all."""
 
 _d, _o, _v, _h = tables.definitions.c, tables.overrides.c, tables.version.c, tables.history.c
-LOOK = select(_v.version).where(_v.id == 1)
-LOCK = LOOK.with_for_update()
+LOOK = select(_v.version, _h.at_ms).outerjoin_from(
+    tables.version, tables.history, _h.version == _v.version
+).where(_v.id == 1)  # fmt: skip
+LOCK = select(_v.version).where(_v.id == 1).with_for_update()
 RAISE = update(tables.version).where(_v.id == 1).values(version=bindparam("to"))
 # One statement, so that PostgreSQL too shows all of it as of one moment.
 EVERYTHING = union_all(
     select(literal(VERSION).label("kind"), literal("").label("name"), literal("").label("unit"),
            _v.version.label("number"), literal("").label("body")).where(_v.id == 1),
+    select(literal(MADE), literal(""), literal(""), _h.at_ms, literal(""))
+    .where(_v.id == 1, _h.version == _v.version),
     select(_d.kind, _d.name, literal(""), _d.generation, _d.body),
     select(literal(OVERRIDE), _o.flag, _o.unit, literal(0), _o.variant),
 )  # fmt: skip
@@ -78,10 +82,11 @@ class RuleStore:
         """What code of this process can serve; releases and experiments of anything else are refused."""
         self._draw = draw
 
-    async def version(self) -> int:
-        """The version that stands; cheap."""
+    async def stamp(self) -> tuple[int, int]:
+        """The version that stands, and when it was made; cheap."""
         rows = await self.sql.fetch(LOOK)
-        return int(rows[0][0])
+        version, made_ms = rows[0]
+        return int(version), int(made_ms or 0)
 
     async def load(self) -> Ruleset:
         """Everything, as of one version."""
@@ -274,10 +279,12 @@ _DECODERS: Mapping[str, "msgspec.json.Decoder[Any]"] = {
 def _ruleset(rows: list[Row]) -> Ruleset:
     found: dict[str, dict[str, Any]] = {FLAG: {}, SEGMENT: {}, LAYER: {}, HOLDOUT: {}}
     overrides: dict[str, dict[str, str]] = {}
-    version = 0
+    version = made_ms = 0
     for kind, name, unit, number, body in rows:
         if kind == VERSION:
             version = number
+        elif kind == MADE:
+            made_ms = number
         elif kind == OVERRIDE:
             overrides.setdefault(name, {})[unit] = body
         else:
@@ -287,7 +294,7 @@ def _ruleset(rows: list[Row]) -> Ruleset:
                 # One that a newer release wrote must not keep the others from being read.
                 logger.error("%s %r cannot be read and is left out: %s", kind, name, error)
     holdout = found[HOLDOUT].get("", Holdout())
-    return Ruleset(version, found[FLAG], found[SEGMENT], found[LAYER], holdout, overrides)
+    return Ruleset(version, found[FLAG], found[SEGMENT], found[LAYER], holdout, overrides, made_ms)
 
 
 def _fresh(kind: str, name: str, before: Any, generation: int) -> None:

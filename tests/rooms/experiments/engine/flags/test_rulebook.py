@@ -2,11 +2,14 @@
 
 import msgspec
 import pytest
+from sqlalchemy import delete
 
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import Unavailable
 from holdfast.rooms.experiments.engine.flags.rulebook import LOOKS_TO_GO_BACK, Rulebook
 from holdfast.rooms.experiments.rules.flags import Ruleset
+from holdfast.rooms.experiments.store.rules import RAISE, REMOVE
+from holdfast.rooms.experiments.store.rules_tables import history
 from holdfast.stores.open import open_shared
 from holdfast.stores.redis.config import Config as SharedConfig
 from tests.rooms.experiments.world import Dying, Process, rolled
@@ -90,9 +93,9 @@ async def test_it_never_goes_back_to_older_rules():
     class Replica:
         answers = iter([(5, 5), (6, 4), (3, 3), (7, 7)])
 
-        async def version(self):
+        async def stamp(self):
             self.answer = next(self.answers)
-            return self.answer[0]
+            return self.answer[0], 0
 
         async def load(self):
             return Ruleset(self.answer[1])
@@ -108,8 +111,8 @@ async def test_a_store_that_was_restored_from_a_backup_is_believed_after_a_while
     class Restored:
         at = 100
 
-        async def version(self):
-            return self.at
+        async def stamp(self):
+            return self.at, 0
 
         async def load(self):
             return Ruleset(self.at)
@@ -126,6 +129,25 @@ async def test_a_store_that_was_restored_from_a_backup_is_believed_after_a_while
     store.at = 91
     await rulebook.refresh()
     assert rulebook.ruleset.version == 91
+
+
+async def test_a_kill_switch_works_though_a_restored_database_gives_its_number_a_second_time(database):
+    """A failover that lost the last change: the next one gets the version that every process has seen."""
+    one, two = Process(database), Process(database)
+    kept = await one.put(rolled())
+    await one.put(msgspec.structs.replace(kept, description="lost"))
+    await two.rulebook.refresh()
+    async with database.transaction() as tx:
+        store = one.changes.rules
+        await tx.run(REMOVE, {"of_kind": "flag", "of_name": "ranker"})
+        await tx.run(delete(history))
+        await tx.run(RAISE, {"to": 0})
+        await store.put_flag(tx, msgspec.structs.replace(kept, generation=0), "test", 1)
+    one.clock.advance(60)
+    await one.editor.switch("ranker", False, "kim")
+    await two.rulebook.refresh()
+    assert (await store.stamp())[0] == 2 == one.rulebook.ruleset.version
+    assert (variants(one), variants(two)) == ("control", "control")
 
 
 async def test_a_listener_that_fails_keeps_nobody_from_the_new_rules(sqlite_database, caplog):

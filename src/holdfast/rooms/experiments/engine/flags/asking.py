@@ -38,14 +38,20 @@ class Asking:
         rulebook = self.rulebook
         try:
             found = rulebook.decider.evaluate(name, unit, attributes, int(self._clock.wall() * 1000))
-        except Exception:
-            logger.exception("flag %r could not be evaluated", name)
-            found = failed(name, "GENERAL", rulebook.ruleset.flags.get(name))
+        except Exception:  # noqa: BLE001 - logged and counted there
+            return self.broken(name)
         if found.error:
             self.erred(name, found.error)
         elif rulebook.stale:
             return msgspec.structs.replace(found, reason="STALE")
         return found
+
+    def broken(self, name: object) -> Evaluation:
+        """What an evaluation gives that raised. Called where it did; whatever the name is, it is logged."""
+        logger.exception("flag %.100r could not be evaluated", name)
+        text = name if isinstance(name, str) else "(no name)"
+        self.erred(text, "GENERAL")
+        return failed(text, "GENERAL", self.rulebook.ruleset.flags.get(text))
 
     def off(self, name: str, unit: str = "") -> Evaluation:
         """What somebody gets who takes no part."""

@@ -1,6 +1,6 @@
 """Changes flags and what they rest on: each change one transaction, and known everywhere at once."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from holdfast.kernel.clock import Clock
 from holdfast.ports.storage import Transaction
 from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
+from holdfast.rooms.experiments.rules.assigning import described, somebody
 from holdfast.rooms.experiments.rules.evaluating import Steps, explain
 from holdfast.rooms.experiments.rules.flags import Change, Flag, Holdout, Layer, Segment
 from holdfast.rooms.experiments.rules.problems import BadDefinition, WrongState, unknown
@@ -19,10 +20,18 @@ T = TypeVar("T")
 class Editor:
     """What operators may do to flags. Raises Stale, BadDefinition, UnknownName, WrongState."""
 
-    def __init__(self, store: RuleStore, rulebook: Rulebook, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: RuleStore,
+        rulebook: Rulebook,
+        clock: Clock,
+        internal: Container[str] = (),
+    ) -> None:
+        """`internal`: users who take no part, whatever the rules say."""
         self.store = store
         self.rulebook = rulebook
         self._clock = clock
+        self._internal = internal
 
     def flag(self, name: str) -> Flag:
         """The flag as this process goes by it."""
@@ -101,8 +110,11 @@ class Editor:
 
     def explain(self, name: str, unit: str, attributes: Mapping[str, Any]) -> Steps:
         """What the unit gets, and why; no exposure."""
-        self.flag(name)
-        return explain(self.rulebook.ruleset, name, unit, attributes, self._now())
+        kind = self.flag(name).unit
+        if kind == "user" and (who := somebody(unit)) in self._internal:
+            return Steps(self.rulebook.decider.off(name, who), "an internal user")
+        whom = described(kind, unit, attributes)
+        return explain(self.rulebook.ruleset, name, unit, whom, self._now())
 
     async def _change(self, name: str, change: Callable[[Flag], Flag], actor: str) -> Flag:
         return await self._changed(lambda tx: self.store.change_flag(tx, name, change, actor, self._now()))

@@ -5,7 +5,8 @@
 
 A store that is away changes nothing: the last rules hold, and evaluations say STALE until it is back. One
 that has had an older version for LOOKS_TO_GO_BACK looks was restored from a backup: only then are older rules
-taken, because otherwise no kill switch would work until its version has caught up.
+taken, because otherwise no kill switch would work until its version has caught up. A number that it gives a
+second time, to what was changed since, is known by when that was made.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ LOOKS_TO_GO_BACK = 10
 class Kept(Protocol):
     """Where rules are kept: the RuleStore."""
 
-    async def version(self) -> int: ...
+    async def stamp(self) -> tuple[int, int]: ...
 
     async def load(self) -> Ruleset: ...
 
@@ -95,16 +96,21 @@ class Rulebook:
                 await self._shared.call("PUBLISH", CHANNEL, self.ruleset.version)
 
     async def _look(self) -> None:
-        version, known = await self._store.version(), self.ruleset.version
+        version, made_ms = await self._store.stamp()
+        known = self.ruleset.version
         self._older_looks = self._older_looks + 1 if version < known else 0
         restored = self._older_looks >= LOOKS_TO_GO_BACK
-        if version > known or restored:
+        if restored or self._is_news(version, made_ms):
             found = await self._store.load()
-            if found.version > known or restored:
+            if restored or self._is_news(found.version, found.made_ms):
                 self._take(found)
         if restored:
             self._older_looks = 0
             logger.warning("the rules have gone back from version %d to %d", known, self.ruleset.version)
+
+    def _is_news(self, version: int, made_ms: int) -> bool:
+        known = self.ruleset
+        return version > known.version or (version == known.version and made_ms != known.made_ms)
 
     def _take(self, found: Ruleset) -> None:
         decider = Decider(found)
