@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from fastapi import HTTPException
 
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.errors import BadInput, Unavailable
@@ -60,6 +61,8 @@ async def test_the_arm_decides_who_answers_and_the_answer_is_untouched(variant, 
         (asyncio.CancelledError(), True),
         (Panic("index out of bounds"), True),
         (KeyboardInterrupt(), False),
+        (HTTPException(404), False),
+        (HTTPException(503), True),
     ],
 )
 async def test_what_counts_as_a_failure(error, failed):

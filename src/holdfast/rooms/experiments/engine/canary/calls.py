@@ -147,11 +147,20 @@ class _Call:
 
 
 def is_failure(error: BaseException | None) -> bool:
-    """Whether the callable failed: a refusal (a Problem below 500) or a caller that left is none."""
+    """Whether the callable failed: a refusal (Problem, HTTPException) or a caller that left is none."""
     if isinstance(error, CancelledError):
         # Of a task that nobody cancelled it is the callable's own: its caller is still there.
         return not is_cancelled()
     if error is None or isinstance(error, _LEAVING):
         return False
     # Others may be no Exceptions either: what a panic in Rust becomes is none.
-    return not (isinstance(error, Problem) and error.status < 500)
+    return not (isinstance(error, Problem) and error.status < 500) and not _is_refusal(error)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """FastAPI's way to answer below 500, told by its name: no framework is imported here."""
+    for kind in type(error).__mro__:
+        if (kind.__module__, kind.__name__) == ("starlette.exceptions", "HTTPException"):
+            status = getattr(error, "status_code", 500)
+            return isinstance(status, int) and status < 500
+    return False
