@@ -236,6 +236,37 @@ async def test_a_cancelled_request_is_recorded_and_the_cancellation_passes() -> 
     assert door.edge.in_flight == 0
 
 
+class Panic(BaseException):
+    """As panics of extensions in Rust arrive: no Exception."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), Panic("index out of bounds")])
+async def test_what_is_no_exception_and_no_cancellation_is_a_failure_as_well(error: BaseException) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    door = Door(app)
+    response = await door.get()
+    assert response.status == 500
+    event = only(door)
+    assert (event.status, event.error_type, event.ended) == (500, type(error).__name__, "")
+    assert door.edge.in_flight == 0
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), Panic("index out of bounds")])
+async def test_a_stream_that_breaks_by_what_is_no_exception_has_failed(error: BaseException) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await streams(b"data: 1\n\n", b"data: 2\n\n", before=broken)(scope, receive, send)
+
+    async def broken() -> None:
+        raise error
+
+    door = Door(app)
+    with pytest.raises(type(error)):
+        await door.get("/events")
+    assert (only(door).error_type, only(door).ended) == (type(error).__name__, "error")
+
+
 async def test_streams_stay_out_of_the_latency_histogram() -> None:
     clock = ManualClock()
 

@@ -28,6 +28,7 @@ from holdfast.kernel.errors import Internal, Problem
 from holdfast.kernel.event import Event
 from holdfast.kernel.guard.deadline import HEADER, parse_timeout_ms
 from holdfast.kernel.ids import IdSource
+from holdfast.kernel.tasks import is_cancelled
 from holdfast.ports.services import Admission, Assignment, EventLog, Meter, Scope
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _TIMEOUT = HEADER.lower().encode()
 _NAMES = frozenset({b"traceparent", b"tracestate", b"x-request-id", b"x-correlation-id", _TIMEOUT})
 _WANTED = _NAMES | CREDENTIALS
 CLIENT_CLOSED = 499
+_LEAVING = (GeneratorExit, KeyboardInterrupt, SystemExit)
+"""The whole process goes: nothing can be answered any more."""
 """The status written when the client left before any answer (nginx's convention; never sent)."""
 
 
@@ -125,10 +128,13 @@ class Edge:
                 await self.app(scope, passage.receive, passage.send)
             if not passage.finished:
                 await self._unfinished(passage)
-        except asyncio.CancelledError:
-            await self._cancelled(passage)
-        except Exception as error:  # noqa: BLE001 - the last net before the server's
-            await self._failed(passage, error)
+        except _LEAVING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the last net before the server's
+            if isinstance(error, asyncio.CancelledError) and (passage.cut or is_cancelled()):
+                await self._cancelled(passage)
+            else:  # one that nobody asked for is a failure of the app: the client still waits
+                await self._failed(passage, error)
         finally:
             self.in_flight -= 1
             leave(token)
@@ -145,10 +151,12 @@ class Edge:
         token = enter(passage)
         try:
             await self._serve_websocket(passage)
-        except asyncio.CancelledError:
-            passage.event.ended = passage.event.ended or "cancelled"
+        except _LEAVING:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                passage.event.ended = passage.event.ended or "cancelled"
+                raise
             self._note(passage, error)
             passage.event.ended = passage.event.ended or "error"
             raise
@@ -307,7 +315,7 @@ class Edge:
         if not passage.finished:
             await passage.send({"type": "http.response.body", "body": b""})
 
-    async def _failed(self, passage: Passage, error: Exception) -> None:
+    async def _failed(self, passage: Passage, error: BaseException) -> None:
         """A Problem is an answer; any other exception is recorded, answered if possible, else raised."""
         event = passage.event
         if event.ended and isinstance(error, OSError):
@@ -324,7 +332,7 @@ class Edge:
             event.ended = event.ended or "error"
         raise error
 
-    def _note(self, passage: Passage, error: Exception) -> None:
+    def _note(self, passage: Passage, error: BaseException) -> None:
         event = passage.event
         event.error_type = type(error).__name__
         event.error_message = cut_bytes(str(error), 4096)

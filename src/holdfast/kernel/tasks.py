@@ -10,6 +10,18 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 
 
+def is_cancelled() -> bool:
+    """Whether somebody has cancelled the current task; outside a loop that cannot be told, and it may be.
+
+    A CancelledError in a task that nobody cancelled was raised by its own work.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is not None and task.cancelling() > 0
+
+
 class Supervisor:
     """Owns background work, so that no task dies unseen and none outlives the stop."""
 

@@ -1,11 +1,14 @@
 """Who gives a command, and definitions from files."""
 
+import argparse
+
 import pytest
 
 from holdfast.kernel.errors import BadInput
-from holdfast.rooms.experiments.engine.commands import actor, from_file
+from holdfast.rooms.experiments.engine.commands import actor, from_file, write_report
 from holdfast.rooms.experiments.rules.experiments import Experiment
 from holdfast.rooms.experiments.rules.releases import Release
+from tests.rooms.experiments.rules.report.samples import rolled_back
 
 
 def test_the_actor_is_whoever_has_logged_in(monkeypatch):
@@ -31,3 +34,10 @@ def test_a_file_that_is_none_is_refused_with_the_hint(tmp_path, raw):
     with pytest.raises(BadInput, match=r"one\.toml") as refused:
         from_file(path, Experiment, "read the docs")
     assert refused.value.hint == "read the docs"
+
+
+def test_a_report_that_cannot_be_written_is_refused_with_a_hint(tmp_path):
+    options = argparse.Namespace(json=True, out=tmp_path / "nowhere" / "report.json")
+    with pytest.raises(BadInput, match="nowhere") as refused:
+        write_report(rolled_back(), options)
+    assert refused.value.hint

@@ -63,6 +63,26 @@ def test_a_use_is_read_back_from_its_record_whatever_the_unit(intake, unit):
     assert found.uses == uses
 
 
+@pytest.mark.parametrize(
+    ("how", "failed", "error"),
+    [
+        ({"status": 200}, False, ""),
+        ({"status": 404}, False, ""),
+        ({"status": 500}, True, ""),
+        ({"status": 200, "ended": "error", "error_type": "ValueError"}, True, "ValueError"),
+        ({"status": 200, "ended": "incomplete"}, True, "incomplete"),
+        ({"status": 200, "ended": "client_disconnect"}, False, ""),
+        ({"status": 200, "ended": "shutdown"}, False, ""),
+    ],
+)
+def test_an_answer_that_the_app_broke_off_has_failed_and_one_that_nobody_heard_has_not(
+    intake, how, failed, error
+):
+    intake.saw(Event(facts={FACT: "ranker=treatment 1 u"}, **how))
+    (found,) = intake.drain()
+    assert (found.failed, found.error) == (failed, error)
+
+
 def test_records_that_used_nothing_are_passed_over(intake):
     intake.saw(Event(facts={"cache": "hit"}))
     intake.saw(Event())

@@ -202,8 +202,9 @@ class Changes:
         """Call `treatment(**arguments)` or `control(**arguments)`, as release `name` has it for the unit.
 
         Gives what that gives: await it where it is a coroutine. Where the release's `measure` is `call`, how
-        long it took and whether it raised is what the release is judged by; a Problem below 500 and a caller
-        that left are no failures. With `fallback`, control answers where the treatment raised.
+        long it took and whether it raised is what the release is judged by; a Problem or FastAPI's
+        HTTPException below 500 and a caller that left are no failures. With `fallback`, control answers
+        where the treatment raised.
         """
         return self._calls.run(
             name, control=control, treatment=treatment, unit=unit, fallback=fallback, **arguments

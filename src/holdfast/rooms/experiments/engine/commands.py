@@ -35,11 +35,16 @@ def from_file(path: Path, kind: type[T], hint: str) -> T:
 
 
 def write_report(page: ReleasePage | ExperimentPage, options: argparse.Namespace) -> int:
-    """The page as `--json`, `--lang` and `--out` say; 0, the command's exit code."""
+    """The page as `--json`, `--lang` and `--out` say; 0, the command's exit code. Raises BadInput."""
     text = html.encode(page).decode() if options.json else html.render(page, options.lang)
     if options.out is None:
         print(text)
     else:
-        options.out.write_text(text, "utf-8")
+        try:
+            options.out.write_text(text, "utf-8")
+        except OSError as error:
+            raise BadInput(
+                f"the report cannot be written: {error}", hint="name a file in a folder that is there"
+            ) from None
         print(f"{page.name}: {options.out}")
     return 0

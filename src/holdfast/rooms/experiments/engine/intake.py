@@ -71,11 +71,12 @@ def _outcome(at_s: float, record: Record) -> Outcome:
             user=record.user_id,
             uses=uses,
             name=record.route,
-            failed=record.status >= 500 or bool(record.error_type),
+            # An app that stops in the middle of its answer raises nothing, where a task group takes it in.
+            failed=record.status >= 500 or bool(record.error_type) or record.ended == "incomplete",
             seconds=record.duration_ns / 1e9,
             request_id=record.request_id,
             trace_id=record.trace_id,
-            error=record.error_type,
+            error=record.error_type or (record.ended if record.ended == "incomplete" else ""),
             attributes=attributes,
         )
     return Outcome(

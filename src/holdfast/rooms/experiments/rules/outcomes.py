@@ -55,7 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     """A request's route, an event's action."""
     failed: bool = False
-    """5xx or an unhandled exception; a client that left early has not failed."""
+    """5xx, an unhandled exception or an answer that broke off; a client that left early has not failed."""
     seconds: float | None = None
     value: float | None = None
     request_id: str = ""

@@ -3,11 +3,16 @@
 import asyncio
 
 import pytest
+from fastapi import HTTPException
 
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.errors import BadInput, Unavailable
 from holdfast.rooms.experiments.engine.canary.calls import Calls
 from holdfast.rooms.experiments.rules.flags import Evaluation
+
+
+class Panic(BaseException):
+    """As panics of extensions in Rust arrive: no Exception."""
 
 
 class Ran:
@@ -53,7 +58,11 @@ async def test_the_arm_decides_who_answers_and_the_answer_is_untouched(variant, 
         (ValueError("no"), True),
         (Unavailable("gone"), True),
         (BadInput("what?"), False),
-        (asyncio.CancelledError(), False),
+        (asyncio.CancelledError(), True),
+        (Panic("index out of bounds"), True),
+        (KeyboardInterrupt(), False),
+        (HTTPException(404), False),
+        (HTTPException(503), True),
     ],
 )
 async def test_what_counts_as_a_failure(error, failed):
@@ -64,6 +73,33 @@ async def test_what_counts_as_a_failure(error, failed):
         await ran.calls.run("ranker", control=ran.slow(), treatment=ran.slow(error=error))
     assert [outcome.failed for outcome in ran.told] == [failed, failed]
     assert [outcome.error for outcome in ran.told] == [type(error).__name__ if failed else ""] * 2
+
+
+async def test_a_caller_that_was_cancelled_is_no_failure():
+    ran, waits = Ran(), asyncio.Event()
+
+    async def treatment():
+        waits.set()
+        await asyncio.Event().wait()
+
+    async def call():
+        await ran.calls.run("ranker", control=ran.slow("old"), treatment=treatment, fallback=True)
+
+    caller = asyncio.create_task(call())
+    await waits.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert [(outcome.failed, outcome.error) for outcome in ran.told] == [(False, "")]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), Panic("no")])
+async def test_control_answers_for_what_is_no_exception_as_well(error):
+    ran = Ran()
+    broken, slow = ran.work(error=error), ran.slow(error=error)
+    assert ran.calls.run("ranker", control=ran.work("old"), treatment=broken, fallback=True)[0] == "old"
+    assert (await ran.calls.run("ranker", control=ran.slow("old"), treatment=slow, fallback=True))[0] == "old"
+    assert [outcome.error for outcome in ran.told] == [type(error).__name__] * 2
 
 
 async def test_control_answers_instead_and_the_failure_still_counts():
@@ -201,8 +237,14 @@ async def test_a_caller_that_leaves_a_stream_is_no_failure(how, left):
         await streams.used(stream, 1)
         await streams.close(stream)
     else:
-        with pytest.raises(asyncio.CancelledError):
+
+        async def used():
+            await streams.used(stream, 2)
+            asyncio.current_task().cancel()
             await streams.used(stream)
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(used())
     [outcome] = streams.told
     assert (outcome.failed, outcome.error) == (False, "")
     assert outcome.seconds == (1.0 if left == "closed" else 2.0)

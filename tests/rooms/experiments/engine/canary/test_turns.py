@@ -220,6 +220,8 @@ def test_sums_that_step_back_take_nothing_in(steps):
         ({"stages": (Stage(500, dwell_s=1e308),)}, "more than ten years"),
         ({"stale_s": 1e308}, "more than ten years"),
         ({"stages": (Stage(500, samples=10**400),)}, "samples"),
+        ({"alpha": 5e-324}, "which no evidence reaches"),
+        ({"gates": (Gate("errors", limit=1.0 - 1e-16),)}, "nothing is above"),
     ],
 )
 def test_a_release_that_could_not_be_judged_is_refused(change, said):

@@ -12,6 +12,7 @@ from holdfast.rooms.experiments.rules.releases import CONTROL, TREATMENT, Gate, 
 
 MOST_STAGES, MOST_GATES = 50, 20
 LONGEST_S, MOST_SAMPLES = 10 * 365 * 86_400.0, 10**10
+LEAST_CHANCE = 1e-12
 """Beyond these a release could never go on, and what is reckoned with them leaves the range of a number."""
 
 
@@ -71,6 +72,11 @@ def _check_bounds(release: Release) -> None:
         raise BadDefinition(
             f"a stage of {release.name} asks for more than {MOST_SAMPLES:,} samples", hint="ask for fewer"
         )
+    if release.alpha < LEAST_CHANCE:
+        raise BadDefinition(
+            f"{release.name} has an alpha of {release.alpha:g}, which no evidence reaches",
+            hint=f"at least {LEAST_CHANCE:g}; 0.01 is usual",
+        )
 
 
 def _check_stages(release: Release) -> None:
@@ -119,6 +125,11 @@ def _check_gate(gate: Gate) -> None:
         )
     if gate.bad_from is not None and gate.bad_below is not None:
         raise BadDefinition(f"the gate {gate.name} has two limits of value", hint="bad_from or bad_below")
+    if 1.0 - gate.limit < LEAST_CHANCE:
+        raise BadDefinition(
+            f"the gate {gate.name} has a limit of all there is, which nothing is above",
+            hint="a limit is a share of what is bad: 0.01 is 1 %",
+        )
     if gate.warn > gate.limit:
         raise BadDefinition(
             f"the gate {gate.name} warns at {gate.warn:g}, beyond its limit {gate.limit:g}",
