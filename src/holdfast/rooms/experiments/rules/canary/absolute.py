@@ -32,9 +32,10 @@ def moved(
     steps = []
     for multiple in MULTIPLES:
         rate = min(multiple * limit, limit + (1.0 - limit) * _MOST)
-        # A limit just below one leaves no number between itself and one.
-        well = max((1.0 - rate) / (1.0 - limit), 1.0 - _MOST)
-        steps.append(counts.bad * math.log(rate / limit) + (counts.n - counts.bad) * math.log(well))
+        steps.append(
+            counts.bad * math.log(rate / limit)
+            + (counts.n - counts.bad) * math.log((1.0 - rate) / (1.0 - limit))
+        )
     return tuple(min(cap, log) for log in detector.moved(logs, tuple(steps), fresh))
 
 
