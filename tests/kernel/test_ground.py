@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.kernel import tasks
 from holdfast.kernel.clock import ManualClock, Stamps, SystemClock
 from holdfast.kernel.codec import clean_text, cut_bytes, encode_json, plain
 from holdfast.kernel.errors import BadInput, MethodNotAllowed, Problem, unavailable
@@ -123,7 +124,16 @@ def test_every_problem_has_its_own_code() -> None:
     assert len(set(codes)) == len(codes)
 
 
-async def test_a_failing_task_is_run_again() -> None:
+class Panic(BaseException):
+    """As a panic in Rust arrives."""
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("not yet"), asyncio.CancelledError(), Panic()])
+@pytest.mark.parametrize("way", ["every", "spawn"])
+async def test_a_failing_task_is_run_again(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException, way: str
+) -> None:
+    monkeypatch.setattr(tasks, "_FIRST_PAUSE_S", 0.001)
     supervisor = Supervisor()
     runs = 0
     done = asyncio.Event()
@@ -132,10 +142,13 @@ async def test_a_failing_task_is_run_again() -> None:
         nonlocal runs
         runs += 1
         if runs < 3:
-            raise RuntimeError("not yet")
+            raise failure
         done.set()
 
-    supervisor.every("work", 0.001, work)
+    if way == "every":
+        supervisor.every("work", 0.001, work)
+    else:
+        supervisor.spawn("work", work)
     await done.wait()
     assert supervisor.restarts == {"work": 2}
     assert await supervisor.stop(1) == []

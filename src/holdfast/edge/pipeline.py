@@ -28,7 +28,7 @@ from holdfast.kernel.errors import Internal, Problem
 from holdfast.kernel.event import Event
 from holdfast.kernel.guard.deadline import HEADER, parse_timeout_ms
 from holdfast.kernel.ids import IdSource
-from holdfast.kernel.tasks import is_cancelled
+from holdfast.kernel.tasks import has_failed
 from holdfast.ports.services import Admission, Assignment, EventLog, Meter, Scope
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ _TIMEOUT = HEADER.lower().encode()
 _NAMES = frozenset({b"traceparent", b"tracestate", b"x-request-id", b"x-correlation-id", _TIMEOUT})
 _WANTED = _NAMES | CREDENTIALS
 CLIENT_CLOSED = 499
-_LEAVING = (GeneratorExit, KeyboardInterrupt, SystemExit)
-"""The whole process goes: nothing can be answered any more."""
 """The status written when the client left before any answer (nginx's convention; never sent)."""
 
 
@@ -128,13 +126,15 @@ class Edge:
                 await self.app(scope, passage.receive, passage.send)
             if not passage.finished:
                 await self._unfinished(passage)
-        except _LEAVING:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the last net before the server's
-            if isinstance(error, asyncio.CancelledError) and (passage.cut or is_cancelled()):
+        except asyncio.CancelledError as error:
+            if passage.cut or not has_failed(error):
                 await self._cancelled(passage)
-            else:  # one that nobody asked for is a failure of the app: the client still waits
+            else:  # nobody asked for it: the client still waits
                 await self._failed(passage, error)
+        except BaseException as error:
+            if not has_failed(error):
+                raise
+            await self._failed(passage, error)
         finally:
             self.in_flight -= 1
             leave(token)
@@ -151,14 +151,12 @@ class Edge:
         token = enter(passage)
         try:
             await self._serve_websocket(passage)
-        except _LEAVING:
-            raise
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            if has_failed(error):
+                self._note(passage, error)
+                passage.event.ended = passage.event.ended or "error"
+            elif isinstance(error, asyncio.CancelledError):
                 passage.event.ended = passage.event.ended or "cancelled"
-                raise
-            self._note(passage, error)
-            passage.event.ended = passage.event.ended or "error"
             raise
         finally:
             leave(token)

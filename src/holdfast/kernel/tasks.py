@@ -10,11 +10,19 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 
 
-def is_cancelled() -> bool:
-    """Whether somebody has cancelled the current task; outside a loop that cannot be told, and it may be.
+def has_failed(error: BaseException) -> bool:
+    """Whether this ended the current work by itself, not because its caller or the process goes.
 
-    A CancelledError in a task that nobody cancelled was raised by its own work.
+    A CancelledError in a task that nobody cancelled is the work's own (it awaits what was given up), and what
+    a panic in Rust becomes is no Exception either.
     """
+    if isinstance(error, asyncio.CancelledError):
+        return not _is_cancelled()
+    return not isinstance(error, GeneratorExit | KeyboardInterrupt | SystemExit)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the current task; outside a loop that cannot be told, and it may be."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -53,9 +61,9 @@ class Supervisor:
             while not self._stopping.is_set():
                 try:
                     await work()
-                except asyncio.CancelledError:
-                    raise
-                except Exception:
+                except BaseException as error:
+                    if not has_failed(error):
+                        raise
                     self.restarts[name] = self.restarts.get(name, 0) + 1
                     logger.exception("background work %s failed; next try in %.3g s", name, interval_s)
                 await self.pause(interval_s)
@@ -77,9 +85,9 @@ class Supervisor:
             try:
                 await work()
                 return
-            except asyncio.CancelledError:
-                raise
-            except Exception:
+            except BaseException as error:
+                if not has_failed(error):
+                    raise
                 self.restarts[name] = self.restarts.get(name, 0) + 1
                 logger.exception("background task %s failed; restarting in %.3g s", name, pause_s)
             if await self.pause(pause_s):

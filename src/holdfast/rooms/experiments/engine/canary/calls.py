@@ -1,6 +1,5 @@
 """Runs one of two callables as the release says, and measures how it went."""
 
-from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from inspect import isasyncgen, isawaitable, isgenerator
 from typing import Any
@@ -10,15 +9,13 @@ from msgspec.structs import replace
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.context import current
 from holdfast.kernel.errors import Problem
-from holdfast.kernel.tasks import is_cancelled
+from holdfast.kernel.tasks import has_failed
 from holdfast.rooms.experiments.rules.flags import Evaluation
 from holdfast.rooms.experiments.rules.outcomes import Outcome, Use
 from holdfast.rooms.experiments.rules.releases import TREATMENT
 
 Work = Callable[..., Any]
 Uses = Callable[[str, object], Evaluation | None]
-_LEAVING = (GeneratorExit, KeyboardInterrupt, SystemExit)
-"""The caller, or the whole process, goes."""
 
 
 class Calls:
@@ -148,12 +145,8 @@ class _Call:
 
 def is_failure(error: BaseException | None) -> bool:
     """Whether the callable failed: a refusal (Problem, HTTPException) or a caller that left is none."""
-    if isinstance(error, CancelledError):
-        # Of a task that nobody cancelled it is the callable's own: its caller is still there.
-        return not is_cancelled()
-    if error is None or isinstance(error, _LEAVING):
+    if error is None or not has_failed(error):
         return False
-    # Others may be no Exceptions either: what a panic in Rust becomes is none.
     return not (isinstance(error, Problem) and error.status < 500) and not _is_refusal(error)
 
 
