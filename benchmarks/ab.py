@@ -31,7 +31,7 @@ from holdfast.rooms.experiments.rules.statistics import corrections, power, welc
 from holdfast.rooms.experiments.rules.statistics.analysis import analyse
 from holdfast.rooms.experiments.rules.statistics.estimates import estimates
 from holdfast.rooms.experiments.rules.statistics.results import Kept, Look, Measured, Question
-from holdfast.rooms.experiments.rules.statistics.sums import ZERO, Sums
+from holdfast.rooms.experiments.rules.statistics.sums import Sums
 
 UNITS, LOOKS, D = 10_000, 50, 0.0503
 ARMS = (Arm("control", 5000), Arm("treatment", 5000))
@@ -246,7 +246,7 @@ def _beside_tea_tasting(random: np.random.Generator) -> list[tuple[float, float]
             mine = variant == arm
             columns = (y[mine], d[mine], past[mine] if name == "cuped" else np.zeros(mine.sum()))
             arms[str(arm)] = Kept(str(arm), sums_of(*columns))
-        [(_, ours)] = estimates(Metric("m", kind), arms, "0", ZERO)
+        [(_, ours)] = estimates(Metric("m", kind), arms, "0")
         width = welch.reach(ours.arms, 0.05) * ours.arms.standard_error
         pairs += [
             (welch.p_value(ours.arms), float(peer.pvalue)),

@@ -13,7 +13,6 @@ from holdfast.rooms.experiments.rules.experiments import Metric
 from holdfast.rooms.experiments.rules.statistics.distributions import normal_at
 from holdfast.rooms.experiments.rules.statistics.estimates import estimates
 from holdfast.rooms.experiments.rules.statistics.results import Kept
-from holdfast.rooms.experiments.rules.statistics.sums import ZERO
 
 
 class DayEffect(msgspec.Struct, frozen=True):
@@ -48,6 +47,6 @@ def _of_day(stored: Stored, sheet: Sheet, metric: Metric, day: str, zone: ZoneIn
     }
     ends_s = datetime.combine(date.fromisoformat(day) + timedelta(days=1), time(), zone).timestamp()
     reach = -normal_at(alpha / 2)
-    for arm, found in estimates(metric, kept, control, ZERO, alpha):
+    for arm, found in estimates(metric, kept, control, alpha):
         if (lift := found.lift(reach)) is not None:
             yield DayEffect(ends_s, metric.name, arm, lift.value, lift.low, lift.high, int(found.units))

@@ -96,7 +96,7 @@ def _items(question: Question) -> list[Item]:
         for measured in question.measured
         for cell, arms in cells(measured).items()
         if cell[0] != NOVELTY
-        for arm, estimate in estimates(measured.metric, arms, control, measured.origin, question.plan.alpha)
+        for arm, estimate in estimates(measured.metric, arms, control, question.plan.alpha)
     ]
 
 
@@ -173,9 +173,7 @@ def _novelty(question: Question, reaches: _Reaches) -> tuple[Novelty, ...]:
     control = question.arms[0].name
     found = []
     for measured in question.measured:
-        kept = {
-            one.arm: moments(one.sums, measured.origin) for one in measured.kept if one.attribute == NOVELTY
-        }
+        kept = {one.arm: moments(one.sums) for one in measured.kept if one.attribute == NOVELTY}
         before = kept.get(control)
         for arm, after in kept.items():
             if arm == control or before is None or after is None:

@@ -15,7 +15,7 @@ from holdfast.rooms.experiments.rules.statistics.results import (
     Kept,
     Measured,
 )
-from holdfast.rooms.experiments.rules.statistics.sums import Moments, Origin, moments
+from holdfast.rooms.experiments.rules.statistics.sums import Moments, moments
 
 Cell = tuple[str, str]
 OWN_CELLS = frozenset({STRATUM, NOVELTY})
@@ -61,13 +61,13 @@ def cells(measured: Measured) -> dict[Cell, dict[str, Kept]]:
 
 
 def estimates(
-    metric: Metric, arms: Mapping[str, Kept], control: str, origin: Origin, alpha: float = 0.05
+    metric: Metric, arms: Mapping[str, Kept], control: str, alpha: float = 0.05
 ) -> Iterator[tuple[str, Estimate]]:
     """Each treatment of a cell that can be compared with control, and its effect."""
     if metric.kind == "quantile":
         yield from _quantiles(metric, arms, control, alpha)
         return
-    taken = {arm: found for arm, kept in arms.items() if (found := _figures(metric, kept, origin))}
+    taken = {arm: found for arm, kept in arms.items() if (found := _figures(metric, kept))}
     if control not in taken:
         return
     by = cuped.adjustment([figures for _, figures in taken.values()]) if metric.cuped else None
@@ -76,9 +76,9 @@ def estimates(
             yield arm, _estimate(metric, taken, control, arm, by)
 
 
-def _figures(metric: Metric, kept: Kept, origin: Origin) -> tuple[Moments, Moments] | None:
+def _figures(metric: Metric, kept: Kept) -> tuple[Moments, Moments] | None:
     """(a unit's totals as they are, each unit's part in the figure)."""
-    raw = moments(kept.sums, origin)
+    raw = moments(kept.sums)
     part = raw and linearised(metric.kind, raw)
     return (raw, part) if raw and part else None
 

@@ -13,7 +13,7 @@ from holdfast.rooms.experiments.rules.experiments import MetricKind
 from holdfast.rooms.experiments.rules.problems import BadDefinition
 from holdfast.rooms.experiments.rules.statistics.distributions import normal_above, normal_at
 from holdfast.rooms.experiments.rules.statistics.estimates import linearised
-from holdfast.rooms.experiments.rules.statistics.sums import ZERO, Origin, Sums, moments
+from holdfast.rooms.experiments.rules.statistics.sums import Sums, moments
 
 INFLATION = 1.075
 """What looking on the way and `looks.RESERVE` cost, at any number of looks, for a power of 0.8 and above."""
@@ -150,8 +150,8 @@ def _line(sizing: Sizing) -> float:
     return -normal_at(sizing.alpha / sizing.comparisons / 2)
 
 
-def from_sums(sums: Sums, kind: MetricKind, origin: Origin = ZERO) -> tuple[float, float] | None:
+def from_sums(sums: Sums, kind: MetricKind) -> tuple[float, float] | None:
     """(baseline, spread) from what was seen of units; of a ratio the spread of units' parts in it."""
-    raw = moments(sums, origin)
+    raw = moments(sums)
     part = raw and linearised(kind, raw)
     return None if part is None else (part.y, sqrt(part.yy))

@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.rooms.experiments.rules.experiments import Arm, Metric, Plan, Role
 from holdfast.rooms.experiments.rules.flags import UnitKind
-from holdfast.rooms.experiments.rules.statistics.sums import ZERO, Origin, Sums
+from holdfast.rooms.experiments.rules.statistics.sums import Sums
 
 WHOLE = ("", "")
 STRATUM = "@stratum"
@@ -47,7 +47,6 @@ class Measured(msgspec.Struct, frozen=True):
     kept: tuple[Kept, ...]
     role: Role = "secondary"
     margin: float = 0.02
-    origin: Origin = ZERO
 
 
 class Look(msgspec.Struct, frozen=True):

@@ -6,9 +6,9 @@ past (CUPED). Per arm and cell there is one `Sums`. When an event moves a unit's
     n 0, y' - y, y'^2 - y^2, ...          (`moved`)
 
 so squares are of units' totals, never of single events. Merging is plain addition, field by field: a row of
-a database is incremented by what `moved` gives. For a metric whose totals lie far from zero beside their
-spread (mean 1e9, spread 1), sums are taken about an `Origin` near the mean, settled once per metric and kept
-with it.
+a database is incremented by what `moved` gives. Totals that spread by less than a millionth of their mean
+(points in time, say, instead of durations) lose their spread to rounding, and nothing is found in them: see
+`LOST`.
 """
 
 import msgspec
@@ -20,17 +20,6 @@ class Totals(msgspec.Struct, frozen=True):
     y: float = 0.0
     d: float = 0.0
     x: float = 0.0
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """What totals are measured from. Never changed while sums about it are kept."""
-
-    y: float = 0.0
-    d: float = 0.0
-    x: float = 0.0
-
-
-ZERO = Origin()
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -70,7 +59,7 @@ LOST = 1e-12
 that are all 0.7 would lie an infinity of standard errors apart."""
 
 
-def moved(old: Totals | None, new: Totals | None, origin: Origin = ZERO) -> Sums:
+def moved(old: Totals | None, new: Totals | None) -> Sums:
     """By how much the sums move when a unit's totals go from `old` to `new`; None is: not among them.
 
     Squares move by (new - old) * (new + old), which loses no digits to cancellation.
@@ -80,10 +69,10 @@ def moved(old: Totals | None, new: Totals | None, origin: Origin = ZERO) -> Sums
         if one is None:
             return NONE
         sign = 1.0 if old is None else -1.0
-        y, d, x = one.y - origin.y, one.d - origin.d, one.x - origin.x
+        y, d, x = one.y, one.d, one.x
         return Sums(*(sign * part for part in (1.0, y, y * y, d, d * d, y * d, x, x * x, y * x, d * x)))
     dy, dd, dx = new.y - old.y, new.d - old.d, new.x - old.x
-    y, d, x = old.y - origin.y, old.d - origin.d, old.x - origin.x
+    y, d, x = old.y, old.d, old.x
     return Sums(
         0.0,
         dy,
@@ -113,7 +102,7 @@ class Moments(msgspec.Struct, frozen=True):
     dx: float = 0.0
 
 
-def moments(sums: Sums, origin: Origin = ZERO) -> Moments | None:
+def moments(sums: Sums) -> Moments | None:
     """What the sums say of their units; None of fewer than two."""
     n = sums.n
     if n < 2:
@@ -123,12 +112,12 @@ def moments(sums: Sums, origin: Origin = ZERO) -> Moments | None:
     past = sums.xx - sums.x * x  # where rounding is all that spreads, a slope over it could be anything
     return Moments(
         n,
-        y + origin.y,
+        y,
         max(LOST * sums.yy, sums.yy - sums.y * y) / freedom,
-        d + origin.d,
+        d,
         max(0.0, (sums.dd - sums.d * d) / freedom),
         (sums.yd - sums.y * d) / freedom,
-        x + origin.x,
+        x,
         past / freedom if past > LOST * sums.xx else 0.0,
         (sums.yx - sums.y * x) / freedom,
         (sums.dx - sums.d * x) / freedom,
