@@ -231,9 +231,9 @@ def _check_condition(condition: Condition, where: str) -> None:
         if fault := pattern_fault(value):
             raise BadDefinition(f"{said}: {fault}", hint="starts_with, contains or `in` do most of it")
     elif operator in ("starts_with", "ends_with") and not isinstance(value, str):
-        raise BadDefinition(f"{said} takes text")
+        raise BadDefinition(f"{said} takes text", hint='e.g. "kr-"')
     elif operator in ("less", "at_most", "more", "at_least") and _json_type(value) != "a number":
-        raise BadDefinition(f"{said} takes a number")
+        raise BadDefinition(f"{said} takes a number", hint="e.g. 18")
     elif operator in ("version_less", "version_at_least") and version(value) is None:
         raise BadDefinition(f"{said} takes a version", hint='e.g. "2.10.0" or "1.0-beta.2"')
     elif operator in ("before", "after") and instant(value) is None:

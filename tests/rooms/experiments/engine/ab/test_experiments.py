@@ -260,6 +260,10 @@ async def test_a_guardrail_that_is_harmed_raises_an_alarm(sqlite_known, made, cl
     looked = await experiments.look("buttons", "kim")
     assert looked.analysis.verdict.decision == "harm"
     assert "harm:1:treatment:bought" in (await experiments.lives.one("buttons")).life.alarms
+    assert looked.analysis.verdict.words["en"].startswith("Stop:")
+    await experiments.stop("buttons", "kim")
+    ended = (await experiments.look("buttons", "kim")).analysis.verdict
+    assert ended.words["en"].startswith("Do not ship “treatment”: it does harm.")
 
 
 async def test_what_users_did_before_narrows_the_interval(sqlite_known, made, clock):

@@ -23,7 +23,7 @@ JARGON = re.compile(
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_every_decision_and_unit_has_its_words(language):
-    assert set(HEADS[language]) == set(get_args(Decision))
+    assert set(HEADS[language]) == {*get_args(Decision), "harm at the end"}
     assert set(PEOPLE[language]) == set(COUNTED[language]) == set(ONE) == set(get_args(UnitKind))
 
 

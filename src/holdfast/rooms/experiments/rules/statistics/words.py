@@ -11,12 +11,11 @@ LANGUAGES = ("en", "ko")
 def words(found: Analysis) -> dict[str, str]:
     """Language -> the decision and its reasons, a sentence each."""
     verdict = found.verdict
+    head = "harm at the end" if verdict.decision == "harm" and verdict.final else verdict.decision
     return {
         language: " ".join(
             (
-                HEADS[language][verdict.decision].format(
-                    arm=verdict.arm, people=PEOPLE[language][found.unit]
-                ),
+                HEADS[language][head].format(arm=verdict.arm, people=PEOPLE[language][found.unit]),
                 *(sentence(one, language, found.unit) for one in verdict.reasons),
             )
         )
