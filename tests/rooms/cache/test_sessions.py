@@ -205,6 +205,25 @@ async def test_a_logout_elsewhere_is_known_at_the_next_read(shared, redis_databa
     await other_store.stop()
 
 
+class Behind(RedisShared):
+    """As of a node that takes the server's clock for earlier than it is: by half a round trip at most."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        told = self.clock_us
+        self.clock_us = lambda lean=0: told(lean) - 50_000
+
+
+async def test_a_logout_by_a_node_whose_clock_is_behind_ends_the_login_of_just_now(shared, redis_database):
+    behind = Behind(redis_database, SharedConfig(budget_ms=2000))
+    await behind.start()
+    here, there = sessions(shared), sessions(behind)
+    made = await here.create("u")
+    assert await there.end_all("u") == 1
+    assert await here.get(made.id) is None
+    await behind.stop()
+
+
 async def test_only_digests_are_stored(shared, redis_database):
     one = sessions(shared)
     made = await one.create("u", "data")

@@ -120,11 +120,11 @@ return f
 _END = _script(
     "end",
     """
--- live user S...; born at the latest, digest... -> how many were alive
-local count = 0
+-- live user S...; born at the latest or '', digest... -> how many were alive
+local latest, count = tonumber(ARGV[1]), 0
 for i = 3, #KEYS do
   local digest, born = ARGV[i - 1], redis.call('HGET', KEYS[i], 'b')
-  if not born or tonumber(born) <= tonumber(ARGV[1]) then
+  if not born or not latest or tonumber(born) <= latest then
     count = count + redis.call('DEL', KEYS[i])
     redis.call('ZREM', KEYS[1], digest)
     redis.call('ZREM', KEYS[2], digest)
@@ -191,14 +191,14 @@ class SessionStore:
         found = await self._shared.many([("EXISTS", self._key(shard, digest)) for digest in digests])
         return sum(reply for reply in found if isinstance(reply, int))
 
-    async def end(self, shard: str, user_id: str, digests: Sequence[str], born_ms: int) -> int:
+    async def end(self, shard: str, user_id: str, digests: Sequence[str], born_ms: int | None = None) -> int:
         """End these sessions of the user, as far as they began at or before `born_ms`; how many."""
         ended = 0
         for start in range(0, len(digests), _AT_ONCE):
             part = digests[start : start + _AT_ONCE]
             keys = [self._live(shard), self._user(shard, user_id)]
             keys += [self._key(shard, digest) for digest in part]
-            ended += int(await self._shared.script(_END, keys, (born_ms, *part)))
+            ended += int(await self._shared.script(_END, keys, ("" if born_ms is None else born_ms, *part)))
         return ended
 
     async def count(self) -> int:
