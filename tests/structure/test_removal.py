@@ -52,7 +52,8 @@ asyncio.run(main())
 
 WIRING = """
 def pytest_collection_modifyitems(items):
-    items[:] = [item for item in items if item.path.parent.parent.name == "rooms"]
+    wiring = ("test_room.py", "test_http.py")
+    items[:] = [one for one in items if one.path.name in wiring and one.path.parent.parent.name == "rooms"]
 """
 
 
