@@ -17,11 +17,11 @@ def has_failed(error: BaseException) -> bool:
     a panic in Rust becomes is no Exception either.
     """
     if isinstance(error, asyncio.CancelledError):
-        return not _is_cancelled()
+        return not is_cancelled()
     return not isinstance(error, GeneratorExit | KeyboardInterrupt | SystemExit)
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Whether somebody has cancelled the current task; outside a loop that cannot be told, and it may be."""
     try:
         task = asyncio.current_task()

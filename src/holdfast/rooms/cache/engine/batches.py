@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from holdfast.kernel.tasks import is_cancelled
 from holdfast.ports.shared import SharedDown
 from holdfast.rooms.cache.engine.arms import tags_with
 from holdfast.rooms.cache.engine.asking import Asking
 from holdfast.rooms.cache.engine.flights import Flight, Flights
 from holdfast.rooms.cache.engine.keeper import Keeper
-from holdfast.rooms.cache.engine.loading import Loader, Want, Word, cancelled, is_cancelled
+from holdfast.rooms.cache.engine.loading import Loader, Want, Word, cancelled
 from holdfast.rooms.cache.engine.remote import Lease, Remote
 from holdfast.rooms.cache.rules.arms import key_of
 from holdfast.rooms.cache.rules.entry import KEY, Entry, Marker

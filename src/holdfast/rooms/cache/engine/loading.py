@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.kernel.tasks import is_cancelled
 from holdfast.ports.shared import SharedDown
 from holdfast.rooms.cache.engine.flights import Flight, Flights, Outcome
 from holdfast.rooms.cache.engine.keeper import Keeper
@@ -290,9 +291,3 @@ def cancelled(flight: Flight) -> LoadCancelled:
         hint="a factory must not cancel itself; when the server stops, try another",
         retry_after_s=1.0,
     )
-
-
-def is_cancelled() -> bool:
-    """Whether somebody has cancelled this task, rather than a factory raising CancelledError by itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -13,6 +13,7 @@ from holdfast.kernel import context
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.codec import encode_json
 from holdfast.kernel.event import Event
+from holdfast.kernel.tasks import is_cancelled
 from holdfast.ports.jobs import JobCancelled, JobFailed
 from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
 from holdfast.rooms.jobs.engine.catalogue import Declared
@@ -136,8 +137,7 @@ class Runner:
     def _cancelled(self, attempt: Attempt, error: BaseException) -> End | None:
         if attempt.stop:
             return stopped(attempt)
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_cancelled():
             return End(GivenBack())  # the loop is being closed around us
         return End(Failed(judge(error, self.errors)), traceback=traceback_of(error))
 
