@@ -223,13 +223,15 @@ class Taker:
                     seen = Exposure(int(outcome.at_s * 1000), use.phase, use.variant, cuts)
                     works.setdefault((name, use.unit), Work()).exposures.append(seen)
         await self._link(links)
-        deeds = [(name, outcome, deed) for outcome in outcomes for name, deed in watch.deeds(outcome)]
-        named = {(name, normalised(each.user)) for name, each, _ in deeds if name not in each.uses}
-        units = await self._whose(named, watch)
+        deeds = [
+            (name, outcome.uses.get(name), normalised(outcome.user), deed)
+            for outcome in outcomes
+            for name, deed in watch.deeds(outcome)
+        ]
+        units = await self._whose({(name, who) for name, served, who, _ in deeds if not served}, watch)
         # Nothing may fail from here on: what is held or noted as come would be so twice.
         due_s = self._wall() + SETTLE_S
-        for name, outcome, deed in deeds:
-            served, who = outcome.uses.get(name), normalised(outcome.user)
+        for name, served, who, deed in deeds:
             unit = served.unit if served else units[name, who]
             if unit:
                 works.setdefault((name, unit), Work()).fresh.append(deed)
@@ -241,7 +243,7 @@ class Taker:
     def _come(self, outcomes: Sequence[Outcome], watch: Watch, works: dict[UnitKey, Work]) -> None:
         """While an experiment collects, everybody who comes is known: plans ask how many there are."""
         names = [name for name, each in watch.stored.items() if each.status == "collecting"]
-        names = [name for name in names if watch.stored[name].experiment.unit == "user"]
+        names = [name for name in names if watch.is_of_users(name)]
         for user in {normalised(outcome.user) for outcome in outcomes} if names else ():
             for name in names if user else ():
                 if self._come_before.get((name, user)) is None:
