@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from holdfast.rooms.experiments.rules.report.page import VERSION, Clock, Figure, Step, Words
+from holdfast.rooms.experiments.rules.statistics.srm import LIMIT
 
 Finding = Literal["better", "worse", "same", "undecided", "within", "harmed", "blocked", ""]
 """Of an effect. `within` and `harmed` are a guardrail's; `blocked`: the sample ratio forbids a verdict."""
@@ -98,7 +99,7 @@ class SampleRatio(msgspec.Struct, frozen=True, kw_only=True):
     p: float | None = None
     always_valid: bool = False
     """`p` is meant over all looks at once, not of this one alone."""
-    threshold: float = 0.001
+    threshold: float = LIMIT
     arms: tuple[ArmRow, ...] = ()
 
 
