@@ -1,4 +1,5 @@
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,6 +10,20 @@ from scipy import integrate, stats
 from holdfast.rooms.experiments.rules.statistics import sequential
 
 FIVE = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+class Stopped(NamedTuple):
+    """What the rules say of an effect at the look where looking ended, with its whole interval."""
+
+    p: float
+    low: float
+    middle: float
+    high: float
+
+
+def stopped(walk, z, alpha):
+    low, middle, high = (sequential.effect_at(walk, z, share) for share in (alpha / 2, 0.5, 1 - alpha / 2))
+    return Stopped(sequential.p_value(walk, z), low, middle, high)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +85,7 @@ def test_looks_go_forward():
 
 
 def test_one_look_alone_is_the_plain_test():
-    found = sequential.stopped(sequential.path((1.0,), 0.05), 1.5, 0.05)
+    found = stopped(sequential.path((1.0,), 0.05), 1.5, 0.05)
     assert found.p == pytest.approx(2 * stats.norm.sf(1.5), rel=1e-9)
     assert (found.low, found.middle, found.high) == pytest.approx(
         (1.5 - 1.959964, 1.5, 1.5 + 1.959964), abs=1e-5
@@ -80,7 +95,7 @@ def test_one_look_alone_is_the_plain_test():
 @pytest.mark.parametrize("looks", [1, 3, 5])
 def test_at_its_boundary_p_is_what_is_spent_and_the_interval_touches_zero_at_alpha(looks):
     walk = sequential.path(FIVE[:looks], 0.05)
-    found = sequential.stopped(walk, walk.boundaries[-1], 0.05)
+    found = stopped(walk, walk.boundaries[-1], 0.05)
     assert found.p == pytest.approx(walk.spent[-1], rel=1e-6)
     assert -1e-9 <= found.low <= found.middle <= found.high
     assert found.middle <= walk.boundaries[-1] + 1e-6
@@ -119,6 +134,6 @@ def test_the_interval_at_a_stop_covers_as_often_as_it_says():
         score = np.cumsum(random.normal(2 * 0.2, 0.2**0.5, 5))
         z = (score / np.sqrt(FIVE)).tolist()
         at = next((i for i in range(5) if abs(z[i]) >= walk.boundaries[i]), 4)
-        found = sequential.stopped(sequential.path(FIVE[: at + 1], 0.05), z[at], 0.05)
+        found = stopped(sequential.path(FIVE[: at + 1], 0.05), z[at], 0.05)
         covered += found.low <= 2 * FIVE[at] ** 0.5 <= found.high
     assert covered / runs >= 0.95 - 3 * (0.05 * 0.95 / runs) ** 0.5

@@ -134,29 +134,15 @@ def _boundary(grid: _Grid, information: float, chance: float) -> tuple[float, fl
     return high / sqrt(information), high
 
 
-class Stopped(msgspec.Struct, frozen=True):
-    """What is to be said of an effect at the look where looking ended; looks before it are allowed for."""
-
-    p: float
-    """Stage-wise ordering: a boundary crossed earlier speaks louder than any crossed later."""
-    low: float
-    middle: float
-    """Median-unbiased: the estimate seen at an early stop is too large on average."""
-    high: float
-
-
 def p_value(walk: Path, z: float) -> float:
-    """The chance, without any effect, of crossing before or of being as far from nothing as z at the end."""
+    """The chance, without any effect, of crossing before or of being as far from nothing as z at the end.
+
+    Stage-wise ordering: a boundary crossed earlier speaks louder than any crossed later.
+    """
     before = walk.spent[-2] if len(walk.spent) > 1 else 0.0
     _, grid = _walked(walk.information[:-1], walk.alpha)
     now = walk.information[-1]
     return min(1.0, before + grid.beyond(abs(z) * sqrt(now), now))
-
-
-def stopped(walk: Path, z: float, alpha: float) -> Stopped:
-    """p, and the effect with its interval in standard errors of this last look."""
-    low, high = (effect_at(walk, z, share) for share in (alpha / 2, 1 - alpha / 2))
-    return Stopped(p_value(walk, z), low, effect_at(walk, z, 0.5), high)
 
 
 def effect_at(walk: Path, z: float, share: float) -> float:
