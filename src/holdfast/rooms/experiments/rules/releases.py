@@ -11,6 +11,8 @@ Status = Literal["draft", "running", "paused", "held", "rolled_back", "promoted"
 """`held`: trouble that is not only the treatment's, or of which that cannot be told; nothing moves until an
 operator or recovery says so."""
 ENDED = frozenset({"rolled_back", "promoted"})
+AT_REST = ENDED | {"draft"}
+"""May be defined anew, and started."""
 CONTROL, TREATMENT = "control", "treatment"
 
 

@@ -15,7 +15,7 @@ from holdfast.rooms.experiments.engine.canary.telling import Telling
 from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.rules.canary.checks import check_actions, check_release
 from holdfast.rooms.experiments.rules.problems import BadDefinition, Stale, WrongState, unknown
-from holdfast.rooms.experiments.rules.releases import ENDED, Release
+from holdfast.rooms.experiments.rules.releases import AT_REST, Release
 from holdfast.rooms.experiments.store.release_rows import Standing
 from holdfast.rooms.experiments.store.releases import ReleaseStore
 
@@ -48,7 +48,7 @@ class Operating:
             await self._store.add(tx, release, self._now_ms())
 
         async def step(was: Standing, now_ms: int) -> Move:
-            if was.status not in ENDED | {"draft"} and was.definition != release:
+            if was.status not in AT_REST and was.definition != release:
                 raise WrongState(
                     f"{was.name} is {was.status}", hint="its definition is settled until it has ended"
                 )
@@ -69,7 +69,7 @@ class Operating:
         await self._rulebook.refresh()
 
         async def step(was: Standing, now_ms: int) -> Move:
-            if was.status not in ENDED | {"draft"}:
+            if was.status not in AT_REST:
                 raise WrongState(f"{name} is {was.status}", hint="one release of a name runs at a time")
             await self._check(was.definition, force)
             if was.told < was.generation:

@@ -28,7 +28,7 @@ from holdfast.rooms.experiments.engine.canary.writing import Writing
 from holdfast.rooms.experiments.engine.flags.rulebook import Rulebook
 from holdfast.rooms.experiments.rules.canary.checks import check_release
 from holdfast.rooms.experiments.rules.outcomes import Outcome
-from holdfast.rooms.experiments.rules.releases import ENDED, Release
+from holdfast.rooms.experiments.rules.releases import AT_REST, ENDED, Release
 from holdfast.rooms.experiments.rules.report.release_page import ReleasePage
 from holdfast.rooms.experiments.store.release_rows import Standing
 from holdfast.rooms.experiments.store.releases import ReleaseStore
@@ -84,7 +84,7 @@ class Releases:
         """Keep what code declared. One that is at work keeps the definition it was started with."""
         for name, release in list(self._declared.items()):
             standing = await self.store.one(name)
-            settled = standing is not None and standing.status not in ENDED | {"draft"}
+            settled = standing is not None and standing.status not in AT_REST
             if not settled and (standing is None or standing.definition != release):
                 await self.operating.define(release)
             if self._declared.get(name) is release:
