@@ -1,8 +1,12 @@
-"""What a worker's connection does when its Redis goes away."""
+"""What a worker's connection does when its Redis goes away, and what others hear over one."""
+
+from contextlib import suppress
 
 import pytest
 
 from holdfast.rooms.jobs.celery.app import make_app, queue_of
+from holdfast.rooms.jobs.celery.broker import Broker
+from holdfast.rooms.jobs.rules.publishing import Told
 
 
 @pytest.fixture
@@ -33,3 +37,18 @@ def test_channels_that_wait_close_wholly_when_their_redis_is_gone(waiting):
 def test_its_address_still_names_the_kind_of_broker(own_redis):
     assert make_app(own_redis.url, ["ai"]).connection_for_read().as_uri().startswith("redis://")
     assert make_app("rediss://127.0.0.1/0", ["ai"]).connection_for_read().as_uri().startswith("rediss://")
+
+
+async def test_the_event_of_its_sending_names_the_job_and_not_the_task(own_redis):
+    """It may be heard after those of a fast worker, and the name heard last is the one that is shown."""
+    app, heard = make_app(own_redis.url, ["ai"]), []
+    broker = Broker(app)
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"task-sent": heard.append})
+        with receiver.consumer_context(wakeup=False) as (listening, *_):
+            while not heard:  # it listens only from its first look on
+                assert (await broker.publish([Told("job-1", "요약", "ai", 1)])).failure is None
+                with suppress(TimeoutError):
+                    listening.drain_events(timeout=0.2)
+    assert {(event["uuid"], event["name"]) for event in heard} == {("job-1", "요약")}
+    await broker.close()

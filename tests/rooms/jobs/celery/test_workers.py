@@ -160,7 +160,7 @@ async def test_flower_shows_them(own_redis, world_of):
         return [(each.get("name"), each.get("state")) for each in asked]
 
     # A worker sends its events in parts: the name may come after the state.
-    await until(lambda: seen() == [("note", "SUCCESS"), ("fail", "FAILURE")])
+    await until(lambda: seen() == [("note", "SUCCESS"), ("fail", "FAILURE")], lambda: f"{tasks()}")
     shown = tasks()
     assert ids["SUCCESS"][0] in shown[ids["SUCCESS"][0]]["args"]
     assert "validation" in shown[ids["FAILURE"][0]]["exception"]

@@ -1,4 +1,4 @@
-"""Kombu's connections, with Redis channels that close at the first call even when their poll fails.
+"""What Celery talks to its broker with: Redis channels that close wholly, messages named by what they carry.
 
 A worker that loses Redis closes its channels twice: first with what they need, then without. A channel that
 was waiting for a message fails that wait first and stays half open; the second call would give its messages
@@ -39,6 +39,17 @@ class Connection(KombuConnection):  # type: ignore[misc] # kombu has no types
 
 
 class Amqp(AMQP):  # type: ignore[misc] # Celery has no types
-    """What Celery makes its connections, producers and consumers of."""
+    """What Celery makes its connections, producers, consumers and messages of."""
 
     Connection = Connection
+
+    def as_task_v2(self, *args: Any, **more: Any) -> Any:
+        """A message whose event `task-sent` names the job, as its other events do.
+
+        Celery names the task there, whatever stands before it; where a worker is faster than this event, what
+        comes last is what Flower shows.
+        """
+        message = super().as_task_v2(*args, **more)
+        if message.sent_event and (shadow := message.headers["shadow"]):
+            message.sent_event["name"] = shadow
+        return message
