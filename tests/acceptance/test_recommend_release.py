@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.rooms.experiments.rules.statistics.results import WHOLE
 from tests.acceptance.test_variants import RECOMMEND, as_user, requests, served
 from tests.waiting import until
 
@@ -98,11 +99,18 @@ async def test_clicks_over_what_was_shown_is_a_metric_of_an_experiment_on_the_re
         for _ in range(2):  # sent again, it is no second click
             feedback = await client.post(f"{RECOMMEND}/feedback", json=click, headers=as_user(user))
             assert feedback.status_code == 200
-    units: dict[str, int] = {}
-    while sum(units.values()) < len(users):
-        page = await done(client.get(REPORT, headers={"accept": "application/json"}))
-        (found,) = page["metrics"]
-        units = {one["arm"]: one["units"] for one in found["arms"]}
-    assert units == arms
+
+    experiments = client.hold.ground.rooms["experiments"].changes.experiments
+
+    async def are_taken():
+        """What came is in the sums; a report before that were a look, shown again until others come."""
+        sheet = await experiments.looks.sheet(await experiments.lives.one("recommend"))
+        sums = [sheet.of((*WHOLE, arm), "click-through") for arm in arms]
+        return [sum(each.y for each in sums), sum(each.d for each in sums)] == [len(users), 3 * len(users)]
+
+    await until(are_taken)
+    page = await done(client.get(REPORT, headers={"accept": "application/json"}))
+    (found,) = page["metrics"]
+    assert {one["arm"]: one["units"] for one in found["arms"]} == arms
     # One click to three that were shown, in either arm.
     assert [one["figure"]["value"] for one in found["arms"]] == pytest.approx([1 / 3, 1 / 3])
