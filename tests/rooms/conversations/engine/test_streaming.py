@@ -249,6 +249,50 @@ async def test_who_waits_for_json_and_leaves_ends_the_model(make, request_ctx):
     await second.closed.wait()
 
 
+@pytest.mark.parametrize("how", ["json", "stream", "shutdown"])
+async def test_who_has_left_before_the_answer_begins_does_not_hold_the_conversation(make, request_ctx, how):
+    world = make(Gated(), on_concurrent="queue")
+    conversation = await world.start()
+    run = await world.engine.say("", conversation, "hello")
+    request_ctx.event.ended = "shutdown" if how == "shutdown" else "client_disconnect"
+    request_ctx.leave()
+    if how == "json":
+        with pytest.raises(AnswerStopped):
+            await whole(run, request_ctx)
+    else:
+        stream = EventStream(run, world.engine, Place(), request_ctx)
+        await read(stream)
+        await stream.aclose()
+    await until(lambda: not world.engine.runs.going)
+    assert not world.model.asked.is_set()
+    ended = "interrupted" if how == "shutdown" else "cancelled"
+    assert [row.status for row in await world.rows(conversation)] == ["done", ended]
+    world.model = Echo()
+    assert (await world.say(conversation, "again")).status == "done"
+
+
+async def test_who_leaves_while_the_answer_is_written_down_cuts_nothing_off(make):
+    world = make()
+    conversation = await world.start()
+    finish, written, let = world.store.finish, asyncio.Event(), asyncio.Event()
+
+    async def slow(*given):
+        written.set()
+        await let.wait()
+        return await finish(*given)
+
+    world.store.finish = slow
+    waiting = asyncio.create_task(whole(await world.engine.say("", conversation, "hello"), None))
+    await written.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    let.set()
+    await until(lambda: not world.engine.runs.going)
+    assert [row.status for row in await world.rows(conversation)] == ["done", "done"]
+    assert (await world.say(conversation, "again")).status == "done"
+
+
 async def test_an_answer_may_be_finished_without_listeners(make):
     world = make(Gated(), on_disconnect="finish")
     conversation = await world.start()

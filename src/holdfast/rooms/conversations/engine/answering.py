@@ -147,8 +147,10 @@ class Answering:
             run.ending = status
             if run.task is None:
                 run.begin()
-            else:
+            elif run.is_asking:
                 run.task.cancel()
+            # Before, it finds `ending` at its first turn; cancelled, it would not have one. After, what there
+            # is of the answer is being written down: cut off there, it would never end for those who listen.
 
     # -- one run -------------------------------------------------------------------------------
 
@@ -185,6 +187,7 @@ class Answering:
         try:
             if run.ending:
                 return run.ending, {"error": _told(AnswerStopped(_WHY[run.ending]))}
+            run.is_asking = True
             reply = await self._streamed(run, ask)
             return DONE, _facts(reply, ask)
         except asyncio.CancelledError:
@@ -202,6 +205,7 @@ class Answering:
             logger.exception("the model raised what is no Problem")
             return FAILED, {"error": _told(Internal(f"the model failed: {type(error).__name__}"))}
         finally:
+            run.is_asking = False
             self._figures.answer.observe(self._clock.monotonic() - began)
 
     async def _streamed(self, run: Run, ask: Ask) -> Reply:

@@ -28,6 +28,8 @@ class Run:
         self.size_bytes = 0
         self.ending = ""
         """The status it is to end with, once somebody wants it to end."""
+        self.is_asking = False
+        """Whether the model is at it: only then there is something to break off."""
         self.begin: Poke = _nothing
         """Starts the work, once; until then nothing has been asked of a model."""
         self.abandoned: Poke = _nothing
