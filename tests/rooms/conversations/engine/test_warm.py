@@ -17,6 +17,12 @@ from tests.rooms.conversations.models import Echo, Gated
 from tests.waiting import until
 
 
+@pytest.fixture
+def turns_are_fast(monkeypatch):
+    """As the test's clock has it, however slow the machine: the timer that stores a state is the loop's."""
+    monkeypatch.setattr(folding, "SOON_S", 3_600.0)
+
+
 def calls(world, name):
     """Counts the calls of a method of the store from now on."""
     method, counted = getattr(world.store, name), []
@@ -85,6 +91,7 @@ async def test_processes_in_strict_alternation_read_instead_of_trying(make_on_bo
     assert len(await worlds[0].rows(conversation)) == 80
 
 
+@pytest.mark.usefixtures("turns_are_fast")
 async def test_a_turn_on_top_of_another_reads_nothing(make_on_both):
     world = make_on_both(Echo("네 "), summarise_every=0)
     conversation = await world.start("mina")
@@ -210,6 +217,7 @@ async def test_with_a_copy_a_full_conversation_is_full_and_repeats_are_answered(
 # -- states that wait a moment -----------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("turns_are_fast")
 async def test_fast_turns_share_one_write_of_the_state(make_on_both, clock):
     world = make_on_both(Echo(""), summarise_every=0)
     conversation = await world.start()
@@ -238,6 +246,7 @@ async def test_a_state_that_waits_is_stored_a_moment_later(make_on_both, monkeyp
     assert (await world.store.open(conversation)).state.seq == 4
 
 
+@pytest.mark.usefixtures("turns_are_fast")
 async def test_a_state_lacks_no_more_than_so_many_exchanges(make, monkeypatch):
     monkeypatch.setattr(folding, "_UNSTORED", 3)
     world = make(Echo(""))
