@@ -314,6 +314,21 @@ async def test_it_is_stale_while_the_database_is_away_and_tells_of_changes(world
     assert client.get_provider_status() is ProviderStatus.READY
 
 
+async def test_a_wait_that_begins_after_the_provider_was_let_go_ends_at_once(unstarted):
+    """The SDK tells it in one thread, and another has come to its waiting too late."""
+    unstarted.provider.attach(lambda *told: None)
+    unstarted.provider.shutdown()
+
+    def late():
+        with pytest.raises(ProviderNotReadyError):
+            unstarted.provider.initialize(EvaluationContext())
+
+    waiting = threading.Thread(target=late, daemon=True)
+    waiting.start()
+    waiting.join(PATIENCE_S / 2)
+    assert not waiting.is_alive()
+
+
 # -- flags that others decide ------------------------------------------------------------------------------
 
 

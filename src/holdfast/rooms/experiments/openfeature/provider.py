@@ -23,7 +23,7 @@ from openfeature.exception import (
 )
 from openfeature.flag_evaluation import FlagResolutionDetails, FlagType, FlagValueType, Reason
 from openfeature.hook import Hook
-from openfeature.provider import AbstractProvider, Metadata
+from openfeature.provider import AbstractProvider, FeatureProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
 from holdfast.rooms.experiments.openfeature.hook import Counted, ExposureHook, Told
@@ -102,6 +102,11 @@ class HoldfastProvider(AbstractProvider):
 
     # -- status -------------------------------------------------------------------------------
 
+    def attach(self, on_emit: Callable[[FeatureProvider, ProviderEvent, ProviderEventDetails], None]) -> None:
+        """Before `initialize`, whose thread a shutdown may overtake: then it must not wait any more."""
+        self._started = threading.Event()
+        super().attach(on_emit)
+
     def initialize(self, evaluation_context: EvaluationContext) -> None:
         """Ready once the flags are read. `set_provider` calls it in a thread, which waits for that a while.
 
@@ -116,9 +121,8 @@ class HoldfastProvider(AbstractProvider):
         self._was_stale, self._version = False, self._source.version
 
     def shutdown(self) -> None:
-        """Let go of whoever waits for the start."""
+        """Let go of whoever waits for the start, or is about to."""
         self._started.set()
-        self._started = threading.Event()
 
     def pulse(self) -> None:
         """Tell the SDK what has changed since the last time. The room calls it at each look at its rules."""
