@@ -3,11 +3,16 @@
 import asyncio
 from pathlib import Path
 
+from sqlalchemy import text
+
 from holdfast.rooms.recommend.engine.demo import ITEMS, seed_demo
 from holdfast.rooms.recommend.engine.feedback import Action
 from holdfast.rooms.recommend.engine.importing import Plan, import_interactions
 from holdfast.rooms.recommend.engine.reading import Source
+from holdfast.rooms.recommend.engine.writing import add_events, items_of, users_of
+from holdfast.rooms.recommend.rules.events import event_id
 from tests.rooms.recommend.conftest import Make
+from tests.waiting import until
 
 
 async def test_the_whole_life_on_postgres(make_on_postgres: Make, tmp_path: Path) -> None:
@@ -41,6 +46,27 @@ async def test_the_whole_life_on_postgres(make_on_postgres: Make, tmp_path: Path
     await here.engine.rollback()
     await there.engine.refresh()
     assert there.engine.keeper.knowledge.version == 1
+
+
+async def test_an_event_that_two_processes_append_at_once_is_new_to_one(make_on_postgres: Make) -> None:
+    one, other = await make_on_postgres(), await make_on_postgres()
+    await one.items("a")
+    await one.did("u", "a")
+
+    async def waits() -> bool:
+        """Whether somebody waits for what another transaction is about to write."""
+        asked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        return bool((await one.sql.fetch(text(f"{asked} and datname = current_database()")))[0][0])
+
+    async with one.sql.transaction() as tx:
+        event = {"event_id": event_id("own", "u", "click"), "kind": "view", "weight": 1.0}
+        event |= {"at_ms": 1, "received_ms": 1, "user_no": (await users_of(tx, ["u"]))["u"]}
+        event |= {"item_no": (await items_of(tx, ["a"], create=False))["a"]}
+        assert await add_events(tx, [event]) == {event["event_id"]}
+        later = asyncio.create_task(other.engine.feedback.take("u", [Action("a", id="click")]))
+        await until(waits)
+    receipt = await later
+    assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
 async def test_many_writers_number_items_and_users_without_gaps_or_doubles(

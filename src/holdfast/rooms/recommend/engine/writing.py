@@ -113,11 +113,12 @@ async def add_events(tx: Transaction, rows: Sequence[Parameters]) -> set[str]:
     """Append events, once each by their id, and move the revision of their users; the ids that were new."""
     if not rows:
         return set()
+    # First, and in order: whoever appends for one of these users waits here, so what is known stays so.
+    users = sorted({row["user_no"] for row in rows})
+    await tx.run_many(store.TOUCH_USER, [{"number": number} for number in users])
     ids = {str(row["event_id"]) for row in rows}
     known = await tx.fetch(store.EVENTS_KNOWN, {"event_ids": list(ids)})
     await tx.run_many(store.ADD_EVENT, rows)
-    users = dict.fromkeys(row["user_no"] for row in rows)
-    await tx.run_many(store.TOUCH_USER, [{"number": number} for number in users])
     return ids - {str(row[0]) for row in known}
 
 
