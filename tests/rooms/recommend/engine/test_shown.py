@@ -1,5 +1,7 @@
 """The log of what was shown: written behind, kept while the database is away, loaded at the start."""
 
+import asyncio
+
 import pytest
 
 from holdfast.kernel.errors import Unavailable
@@ -40,6 +42,30 @@ async def test_rows_wait_for_a_database_that_is_away() -> None:
     ]
     await log.flush()
     assert len(sql.rows) == 3
+
+
+async def test_rows_of_a_write_that_was_cancelled_wait_for_the_next() -> None:
+    """The background is cancelled where it does not stop in time; what it was at is written at the end."""
+    began = asyncio.Event()
+
+    class Slow(Away):
+        async def run_many(self, statement: object, rows: list[object]) -> int:
+            began.set()
+            if self.away:
+                await asyncio.Event().wait()
+            return await super().run_many(statement, rows)
+
+    sql = Slow()
+    log = ShownLog(sql, Exposure(100, 0.5), NoMeter())  # type: ignore[arg-type] # only run_many is used
+    log.note("a1", "u", [Pick(1, 0.5)], 1000)
+    background = asyncio.create_task(log.flush())
+    await began.wait()
+    background.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await background
+    sql.away = False
+    await log.flush()
+    assert len(sql.rows) == 1
 
 
 async def test_a_restart_remembers_what_was_shown(make: Make) -> None:

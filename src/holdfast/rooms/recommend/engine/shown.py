@@ -1,5 +1,6 @@
 """What was shown to whom with which probability: counted at once, written behind in batches."""
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
@@ -81,7 +82,7 @@ class ShownLog:
             rows = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             try:
                 await self._sql.run_many(store.ADD_SHOWN, rows)
-            except Unavailable:
+            except (Unavailable, asyncio.CancelledError):  # written after all, they are not written twice
                 room = MAX_WAITING - len(self._waiting)
                 self._waiting.extendleft(reversed(rows[-room:] if room < len(rows) else rows))
                 raise
