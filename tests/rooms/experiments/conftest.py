@@ -8,6 +8,9 @@ from holdfast.stores.config import Config
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import open_sql
 
+PATIENT = Config(deadline_s=60.0, connect_timeout_s=60.0)
+"""Eight writers that wait for each other would else hold a slow machine to five seconds."""
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database(request, tmp_path):
@@ -28,7 +31,7 @@ async def sqlite_database(tmp_path):
 
 
 async def _opened(url, tmp_path):
-    opened = open_sql(url, tmp_path, SystemClock(), Config())
+    opened = open_sql(url, tmp_path, SystemClock(), PATIENT)
     await opened.start()
     await migrate(opened, {"experiments": tables.MIGRATIONS}, SystemClock().wall)
     yield opened

@@ -18,10 +18,13 @@ from holdfast.rooms.recommend.engine.release import Release
 from holdfast.rooms.recommend.engine.writing import Item, save_items
 from holdfast.rooms.recommend.rules.answers import Personalized
 from holdfast.rooms.recommend.rules.settings import Config
+from holdfast.stores.config import Config as StoreConfig
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import Driver, open_sql
 
 Make = Callable[..., Awaitable["World"]]
+PATIENT = StoreConfig(deadline_s=60.0, connect_timeout_s=60.0, busy_timeout_s=60.0)
+"""Forty calls that stand in one line would else hold a slow machine to five seconds."""
 
 
 class World:
@@ -68,7 +71,7 @@ async def _made(url: str, tmp_path: Path) -> AsyncIterator[Make]:
 
     async def one(*, flags: Flags | None = None, log: EventLog | None = None, **settings: object) -> World:
         clock = worlds[0].clock if worlds else ManualClock()
-        sql = open_sql(url, tmp_path, SystemClock())
+        sql = open_sql(url, tmp_path, SystemClock(), PATIENT)
         await sql.start()
         await migrate(sql, {"recommend": store.MIGRATIONS}, clock.wall)
         config = Config(**settings)  # type: ignore[arg-type] # the test names settings of any type
