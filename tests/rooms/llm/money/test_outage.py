@@ -176,7 +176,8 @@ async def test_decisions_without_the_store_are_forgotten_once_they_are_told(own_
 
 async def test_a_database_that_goes_away_is_made_up_for_when_it_is_back(sqlite, clock):
     new_id = IdSource().span_id
-    processes = [SharedCounts(SqlBudgets(sqlite, clock.wall, nodes=2), clock, UTC, new_id) for _ in range(2)]
+    stores = [SqlBudgets(sqlite, clock.wall, nodes=2, patience_s=30.0) for _ in range(2)]
+    processes = [SharedCounts(store, clock, UTC, new_id) for store in stores]
     one, other = (Budgets(Declared((MONTHLY,)), counts, NoMeter()) for counts in processes)
     for counts in processes:
         await counts.beat()
