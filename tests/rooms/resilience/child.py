@@ -58,7 +58,9 @@ class Child:
         return f"{ended.count('passed')} {ended.count('refused')}"
 
     async def persist(self):
-        """Call until one call passes; how many did not."""
+        """Call until one call passes, beginning once it is known to be open; how many did not."""
+        while not self.breaker.state:
+            await asyncio.sleep(0)
         refused = 0
         while await self.call() == "refused":
             refused += 1

@@ -101,7 +101,7 @@ async def test_the_retry_after_is_obeyed_to_the_boundary():
 
 
 async def test_a_wait_beyond_the_deadline_fails_now_with_the_hint():
-    trial = Trial(a=Scripted(fails(Kind.RATE_LIMITED, retry_after_s=60.0)))
+    trial = Trial(clock=ManualClock(), a=Scripted(fails(Kind.RATE_LIMITED, retry_after_s=60.0)))
     with pytest.raises(ModelFailed) as found:
         await trial.run(total_s=10)
     assert found.value.status == 429
@@ -151,11 +151,11 @@ async def test_retries_have_a_budget_and_other_deployments_do_not():
 
 
 async def test_a_dead_deployment_is_left_alone_after_five_failures_and_waited_for_when_nobody_else_is_there():
-    trial = Trial(a=Scripted(fails(Kind.SERVER)), b=Scripted("from b"))
+    trial = Trial(clock=ManualClock(), a=Scripted(fails(Kind.SERVER)), b=Scripted("from b"))
     for _ in range(15):
         assert (await trial.run())[0] == "from b"
     assert len(trial.providers["a"].calls) == 5
-    alone = Trial(a=Scripted(fails(Kind.SERVER)))
+    alone = Trial(clock=ManualClock(), a=Scripted(fails(Kind.SERVER)))
     for _ in range(3):
         with pytest.raises(ModelFailed):
             await alone.run(total_s=1)
@@ -167,7 +167,7 @@ async def test_a_dead_deployment_is_left_alone_after_five_failures_and_waited_fo
 
 
 async def test_a_rate_limit_holds_every_call_back_and_is_told_as_one():
-    trial = Trial(a=Scripted(fails(Kind.RATE_LIMITED, retry_after_s=60.0)))
+    trial = Trial(clock=ManualClock(), a=Scripted(fails(Kind.RATE_LIMITED, retry_after_s=60.0)))
     for _ in range(2):
         with pytest.raises(ModelFailed) as found:
             await trial.run(total_s=1)

@@ -203,6 +203,30 @@ async def test_a_revoked_key_stops_here_at_once_and_elsewhere_at_the_next_look(s
     assert refused.value.status == 401
 
 
+async def test_whoever_comes_after_a_revocation_does_not_join_a_look_from_before_it(sqlite, clock):
+    keys = keys_of(sqlite, clock)
+    key, secret = await keys.create(WANTED)
+    find, has_read, go_on = keys._store.store.find, asyncio.Event(), asyncio.Event()
+
+    async def held_up(digest):
+        row = await find(digest)
+        has_read.set()
+        await go_on.wait()
+        return row
+
+    keys._store.store.find = held_up
+    before = asyncio.ensure_future(keys.authenticate(secret))
+    await has_read.wait()
+    keys._store.store.find = find
+    await keys.revoke(key.id)
+    go_on.set()
+    with pytest.raises(KeyDisabled):
+        await keys.authenticate(secret)
+    assert (await before).key == key, "it was good when this was asked"
+    with pytest.raises(KeyDisabled):
+        await keys.authenticate(secret)
+
+
 async def test_a_new_key_is_good_elsewhere_at_the_next_look(sqlite, clock):
     here, elsewhere = keys_of(sqlite, clock), keys_of(sqlite, clock, prefix="other")
     here._bits = lambda bits: 7

@@ -1,5 +1,6 @@
 """The shared store goes away and comes back, with its memory or without it."""
 
+import asyncio
 from datetime import UTC
 
 import pytest
@@ -176,7 +177,8 @@ async def test_decisions_without_the_store_are_forgotten_once_they_are_told(own_
 
 async def test_a_database_that_goes_away_is_made_up_for_when_it_is_back(sqlite, clock):
     new_id = IdSource().span_id
-    processes = [SharedCounts(SqlBudgets(sqlite, clock.wall, nodes=2), clock, UTC, new_id) for _ in range(2)]
+    stores = [SqlBudgets(sqlite, clock.wall, nodes=2, patience_s=30.0) for _ in range(2)]
+    processes = [SharedCounts(store, clock, UTC, new_id) for store in stores]
     one, other = (Budgets(Declared((MONTHLY,)), counts, NoMeter()) for counts in processes)
     for counts in processes:
         await counts.beat()
@@ -198,6 +200,40 @@ async def test_a_database_that_goes_away_is_made_up_for_when_it_is_back(sqlite, 
     assert await other.reserve(KIM, tokens=600)
     for counts in processes:
         await counts.stop()
+
+
+class Meanwhile:
+    """A store that somebody does something beside, in the turn in which it has been told."""
+
+    def __init__(self, store):
+        self.store = store
+        self.then = None
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    async def settle(self, settlements, seed):
+        await self.store.settle(settlements, seed)
+        if self.then is not None:
+            asyncio.get_running_loop().call_soon(self.then)
+            self.then = None
+
+
+async def test_what_is_owed_as_the_last_of_it_has_been_told_does_not_wait_for_the_next_beat(sqlite, clock):
+    store = Meanwhile(SqlBudgets(sqlite, clock.wall, patience_s=30.0))
+    counts = SharedCounts(store, clock, UTC, IdSource().span_id)
+    budgets = Budgets(Declared((MONTHLY,)), counts, NoMeter())
+    first, second = [await budgets.reserve(KIM, tokens=10) for _ in range(2)]
+    settled = []
+
+    def settle_the_other():
+        second.settle(10)
+        settled.append(second)
+
+    store.then = settle_the_other
+    first.settle(10)
+    await until(lambda: settled and not counts.owed)
+    await counts.stop()
 
 
 async def test_a_settlement_that_the_database_refuses_does_not_stop_the_others(sql, clock):

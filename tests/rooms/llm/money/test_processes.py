@@ -63,10 +63,14 @@ async def test_of_sixteen_callers_in_two_processes_with_a_budget_for_one_one_pas
 
 async def test_what_a_killed_process_held_comes_back_when_its_lease_is_over(begin):
     holder, other = begin(2)
-    holder.say("take 100 4")
-    assert holder.hear() == "passed"
-    other.say("take 1 600")
+    # One lease that no pause of this machine outlives, and one that may be over before anybody looks.
+    for command in ("take 60 600", "take 40 1"):
+        holder.say(command)
+        assert holder.hear() == "passed"
+    other.say("take 41 600")
     assert other.hear() == "refused"
     holder.kill()
-    other.say("persist 100 600")
+    other.say("persist 40 600")
     assert other.hear() == "passed"
+    other.say("take 1 600")
+    assert other.hear() == "refused", "the other lease of the dead is not over"

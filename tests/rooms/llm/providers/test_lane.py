@@ -26,8 +26,9 @@ async def test_a_connection_that_the_peer_closed_meanwhile_costs_nothing():
         ours = lane(upstream)
         for number in range(50):
             assert (await ours.post("/chat", FIELDS, b"{}")).status == 200
-            # The end may have arrived at our socket without our loop having seen it.
             await upstream.peers[number].gone.wait()
+            # The end has arrived at our socket, and our loop may not have seen it.
+            await until(lambda: not any(wire.fresh() for wire in ours._idle))
         await ours.close()
     assert len(upstream.requests) == 50
 

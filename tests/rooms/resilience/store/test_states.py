@@ -47,10 +47,10 @@ async def test_of_many_who_want_the_lease_one_gets_it(make_states):
 async def test_there_is_no_lease_while_closed_nor_before_its_time(make_states):
     states = make_states()
     assert not (await states.move("pay", lease("a"))).granted
-    await states.move("pay", Move(OPEN, 0, open_s=40, opens=1))
+    await states.move("pay", Move(OPEN, 0, open_s=4_000, opens=1))
     refused = await states.move("pay", lease("a", early=False))
     assert not refused.granted
-    assert refused.left_s > 39
+    assert refused.left_s > 3_900
     assert (await states.move("pay", lease("a"))).granted
 
 

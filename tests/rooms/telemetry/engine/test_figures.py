@@ -10,6 +10,7 @@ from holdfast.rooms.telemetry.engine.registry import Registry
 from holdfast.rooms.telemetry.engine.upkeep import Upkeep
 from holdfast.rooms.telemetry.rules.retention import Keep
 from holdfast.rooms.telemetry.store.writer import SegmentLog
+from tests.waiting import until
 
 
 class Parts:
@@ -81,7 +82,8 @@ async def test_a_disk_that_refuses_is_named(tmp_path: Path):
     in_the_way.write_text("a file where the folder should be")
     parts = Parts(in_the_way)
     parts.log.append(LogLine(message="x"))
-    assert not parts.log.flush(0.2)
+    await until(lambda: parts.log.failure)
+    assert not parts.log.flush(0.01)
     finding = await parts.finding()
     assert finding.status == "degraded"
     assert "Not a directory" in finding.detail or "File exists" in finding.detail

@@ -2,6 +2,8 @@ import asyncio
 import gc
 import os
 
+import pytest
+
 from holdfast.kernel.clock import ManualClock, SystemClock
 from holdfast.rooms.telemetry.engine.process import BEAT_S, ProcessMetrics, open_fds, resident_bytes
 from holdfast.rooms.telemetry.engine.registry import Registry
@@ -15,7 +17,15 @@ def test_what_the_process_costs_is_read_from_the_system():
     assert 1024 * 1024 < resident_bytes() < 1024**4
 
 
-def test_counters_follow_the_process():
+@pytest.fixture
+def no_other_collections():
+    """None but those that the test asks for."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_counters_follow_the_process(no_other_collections):
     registry = Registry(ManualClock())
     metrics = ProcessMetrics(registry, ManualClock())
     metrics.publish()

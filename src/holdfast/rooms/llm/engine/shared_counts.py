@@ -184,12 +184,20 @@ class SharedCounts:
         """Begin to tell what is owed, unless that is under way."""
         if self._delivery is None and self._store.is_up and (self.is_away or len(self._owed)):
             self._delivery = asyncio.get_running_loop().create_task(
-                self._deliver(), name="holdfast:llm budgets"
+                self._deliver_once(), name="holdfast:llm budgets"
             )
             self._delivery.add_done_callback(self._delivered)
 
+    async def _deliver_once(self) -> None:
+        """Over in the moment in which it has found nothing left: what is told right after begins the next."""
+        try:
+            await self._deliver()
+        finally:
+            self._delivery = None
+
     def _delivered(self, task: "asyncio.Task[None]") -> None:
-        self._delivery = None
+        if self._delivery is task:  # cancelled before its first step
+            self._delivery = None
         if not task.cancelled() and task.exception() is not None:
             logger.error("settlements of budgets could not be told", exc_info=task.exception())
 

@@ -7,6 +7,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from holdfast.kernel.clock import Clock
@@ -114,7 +115,7 @@ class VirtualKeys:
         task = self._looking.get(digest)
         if task is None:
             task = self._looking[digest] = asyncio.ensure_future(self._read(digest))
-            task.add_done_callback(lambda _: self._looking.pop(digest, None))
+            task.add_done_callback(partial(self._looked, digest))
         try:
             found = await asyncio.shield(task)
         except Unavailable:
@@ -126,6 +127,10 @@ class VirtualKeys:
             self._refused.labels("unknown").add()
             raise _unknown("no key of this value exists")
         return found
+
+    def _looked(self, digest: str, task: "asyncio.Task[Admitted | None]") -> None:
+        if self._looking.get(digest) is task:
+            del self._looking[digest]
 
     async def _read(self, digest: str) -> Admitted | None:
         changes = self._changes
@@ -166,7 +171,8 @@ class VirtualKeys:
 
     def _forget(self) -> None:
         """Everything is to be asked again; what was known remains for the time the database is away."""
-        self._changes += 1  # what is being read now may be older than the change
+        self._changes += 1  # what is being read now may be older than the change, and nobody else joins it
+        self._looking.clear()
         self._unknown.clear()
         now = self._clock.monotonic()
         for known in self._known.values():
