@@ -315,7 +315,11 @@ class Worker:
         return attempt
 
     async def _attend(self, attempt: Attempt, declared: Declared | None) -> None:
-        if attempt.job.ending:
+        attempt.has_begun = True
+        end: End | None
+        if attempt.stop:
+            end = End(outcomes.GivenBack(), undone="") if attempt.job.ending else stopped(attempt)
+        elif attempt.job.ending:
             end = await self._runner.undo(attempt, self._catalogue.get, self.config.rollback_s, self.store)
         else:
             end = await self._runner.run(attempt, declared)
@@ -356,7 +360,8 @@ class Worker:
             del self.running[attempt.id]
         declared = self._catalogue.get(attempt.job.name)
         in_thread = declared is not None and not declared.is_async and declared.isolated is None
-        if (first or why == LOST) and attempt.task is not None and not (in_thread and not attempt.job.ending):
+        is_asked = not attempt.has_begun or (in_thread and not attempt.job.ending)
+        if (first or why == LOST) and attempt.task is not None and not is_asked:
             attempt.task.cancel()
         if why == LOST:
             self._lost(attempt)
