@@ -297,6 +297,30 @@ async def test_a_claim_whose_answer_was_lost_goes_back(make):
     assert works.begun == [2]
 
 
+async def test_a_claim_whose_answer_is_late_is_not_taken_for_lost(make):
+    world = make()
+    works = declare(world)
+    works.go.set()
+    turn, heard, beats = world.jobs.store.turn, world.worker.heard, []
+
+    def counting(held, mark):
+        beats.append(held)
+        return heard(held, mark)
+
+    async def late(*what):
+        good, taken = await turn(*what)
+        if taken:
+            seen = len(beats)
+            await until(lambda: len(beats) >= seen + 5)
+        return good, taken
+
+    world.worker.heard, world.jobs.store.turn = counting, late
+    await world.start()
+    view = await world.ended((await world.jobs.enqueue("works", {})).id)
+    assert (view.state, view.attempts, works.begun) == ("succeeded", 1, [1])
+    assert any(beats)
+
+
 async def test_a_worker_that_starts_during_a_look_at_the_dead_keeps_its_folders(make):
     looks, starts = make(workers=False), make()
     folders, go = [], asyncio.Event()
