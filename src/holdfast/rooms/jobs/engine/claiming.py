@@ -186,7 +186,7 @@ class Unanswered:
         self._asked_total = 0
         self._asking: set[int] = set()
         self._unknown: dict[tuple[str, int], frozenset[int]] = {}
-        """What the ledger says is held and nobody here knows, and what was asked when that was first heard."""
+        """What the ledger says is held and nobody here knows, and what was asked when it first said so."""
 
     @contextmanager
     def asking(self) -> Iterator[None]:
