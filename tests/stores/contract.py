@@ -59,6 +59,15 @@ INSERT_PART = sa.insert(PARTS)
 CONTENDERS = 8
 
 
+async def answers(sql: Driver) -> bool:
+    """Whether it has a place and an answer in time, which a busy machine has not at every moment."""
+    try:
+        await sql.ping()
+    except Unavailable:
+        return False
+    return True
+
+
 def thing(number: int, **more: Any) -> dict[str, Any]:
     return {"id": number, "count": 0, **more}
 

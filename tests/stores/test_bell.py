@@ -82,20 +82,31 @@ async def test_a_process_hears_itself_without_the_database(bell: Bell) -> None:
 
 async def test_many_rings_are_few() -> None:
     sent: list[list[str]] = []
-    ringing = Ringing(sent.append, window_s=0.2)
+    ringing = Ringing(sent.append, window_s=3600.0)  # it ends when this test says so
     for turn in range(50):
         for topic in ("bulk", "live"):
             ringing.ring(topic)
         if turn < 5:
             await asyncio.sleep(0)
     assert sent == [["bulk", "live"]], "the first at once"
-    await until(lambda: len(sent) == 2)
-    await until(lambda: ringing._timer is None)
+    ringing._go()
     assert sent == [["bulk", "live"]] * 2, "the rest together"
+    ringing._go()
+    assert ringing._timer is None
     ringing.ring("bulk")
     await asyncio.sleep(0)
     assert sent[2:] == [["bulk"]]
     ringing.stop()
+
+
+async def test_a_window_ends_by_itself() -> None:
+    sent: list[list[str]] = []
+    ringing = Ringing(sent.append)
+    ringing.ring("bulk")
+    await until(lambda: sent)
+    ringing.ring("live")
+    await until(lambda: sent == [["bulk"], ["live"]])
+    await until(lambda: ringing._timer is None)
 
 
 def test_without_a_loop_a_ring_is_lost() -> None:

@@ -18,6 +18,7 @@ from holdfast.stores.config import Config
 from holdfast.stores.migrate import migrate
 from holdfast.stores.sqlite import SqliteSql
 from tests.stores import contract
+from tests.waiting import until
 
 _NUMBERS = sa.select(sa.literal_column("1").label("x")).cte("numbers", recursive=True)
 _NUMBERS = _NUMBERS.union_all(sa.select(_NUMBERS.c.x + sa.literal_column("1")))
@@ -75,7 +76,7 @@ async def test_a_statement_past_the_deadline_is_stopped(tmp_path: Path) -> None:
         await sql.fetch(ENDLESS)
     assert caught.value.retry_after_s == 1.0
     assert sql.state()["checked_out"] == 0
-    await sql.ping()
+    await until(lambda: contract.answers(sql))
     await sql.stop()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config
 from tests.shared_servers import ValkeySentinel, ValkeyServer
@@ -19,11 +19,11 @@ PATIENT = {"budget_ms": 20_000.0, "connect_timeout_s": 20.0}
 
 @pytest.fixture
 async def open_driver() -> AsyncIterator[Open]:
-    """Start a driver for a URL; settings by keyword."""
+    """Start a driver for a URL; settings by keyword. With a clock of the test's no budget ends by itself."""
     opened: list[RedisShared] = []
 
-    async def start(url: str, **settings: Any) -> RedisShared:
-        driver = RedisShared(url, Config(**settings), SystemClock(), random.Random(7))
+    async def start(url: str, clock: Clock | None = None, **settings: Any) -> RedisShared:
+        driver = RedisShared(url, Config(**settings), clock or SystemClock(), random.Random(7))
         opened.append(driver)
         await driver.start()
         return driver
@@ -39,6 +39,7 @@ def peaceful_sentinel() -> Iterator[ValkeySentinel]:
     group = ValkeySentinel()
     try:
         group.start()
+        group.keep_calm()
         yield group
     finally:
         group.stop()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from holdfast.kernel.clock import ManualClock
 from holdfast.ports.shared import SharedDown, SharedRefused
 from holdfast.stores.redis.client import RedisShared
 from tests.shared_servers import ValkeyServer
@@ -110,7 +111,7 @@ async def test_cut_and_mended(proxy: Proxy, open_driver: Open) -> None:
 async def test_an_idle_partition_is_noticed_without_any_call(proxy: Proxy, open_driver: Open) -> None:
     shared, ears = await open_driver(proxy.url, connect_timeout_s=0.3, **BUDGET), Ears()
     shared.subscribe("c", ears)
-    await until(lambda: ears.told == ["joined"])
+    await until(lambda: ears.told[-1:] == ["joined"])
     proxy.stall()
     await until(lambda: not shared.is_up and ears.told[-1] == "cut off")
     proxy.resume()
@@ -120,11 +121,14 @@ async def test_an_idle_partition_is_noticed_without_any_call(proxy: Proxy, open_
 async def test_a_hiccup_shorter_than_the_failures_costs_calls_and_no_connection(
     proxy: Proxy, open_driver: Open
 ) -> None:
-    shared = await open_driver(proxy.url, budget_ms=200.0, failures=1000, heartbeat_s=60.0)
+    clock = ManualClock()
+    shared = await open_driver(proxy.url, clock, budget_ms=100.0, failures=1000, heartbeat_s=60.0)
     await until(lambda: shared.state()["waiting"] == 0)
     accepted = proxy.accepted
     proxy.stall()
     calls = [shared.call("INCR", "count") for _ in range(50)]
+    await asyncio.sleep(0)  # they have left
+    clock.advance(0.2)
     replies = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(reply, SharedDown) for reply in replies)
     assert shared.is_up
@@ -138,7 +142,8 @@ async def test_a_hiccup_shorter_than_the_failures_costs_calls_and_no_connection(
 async def test_a_budget_ends_the_wait_and_not_the_reply_of_others(
     own_redis: ValkeyServer, open_driver: Open
 ) -> None:
-    shared = await open_driver(own_redis.url, budget_ms=700.0, failures=1000, connections=2)
+    clock, settings = ManualClock(), {"budget_ms": 100.0, "failures": 1000, "heartbeat_s": 60.0}
+    shared = await open_driver(own_redis.url, clock, connections=2, **settings)
     ends: list[str] = []
 
     async def wait(command: tuple[str | int, ...], name: str) -> None:
@@ -149,11 +154,13 @@ async def test_a_budget_ends_the_wait_and_not_the_reply_of_others(
 
     await until(lambda: shared.state()["nodes"][0]["connections"] == 2)
     await until(lambda: shared.state()["waiting"] == 0)  # the lines are as long: each has had its first beat
-    slow = asyncio.create_task(wait(("BLPOP", "never", 2), "slow"))
+    slow = asyncio.create_task(wait(("BLPOP", "late", 0), "slow"))
     await asyncio.sleep(0)
     assert await shared.call("SET", "key", "x") == b"OK", "the other connection has the shorter line"
+    clock.advance(0.2)
     await slow
     assert ends == ["slow"]
+    own_redis.ask("LPUSH", "late", "x")
     await until(lambda: shared.state()["waiting"] == 0)
     assert await shared.call("GET", "key") == b"x"
 
@@ -175,7 +182,7 @@ async def test_it_starts_without_a_server_and_finds_it_later(
 ) -> None:
     own_redis.kill()
     with caplog.at_level(logging.WARNING, "holdfast.shared"):
-        shared, ears = await open_driver(own_redis.url, **BUDGET), Ears()
+        shared, ears = await open_driver(own_redis.url, **PATIENT), Ears()
         shared.subscribe("c", ears)
         assert not shared.is_up
         own_redis.start()
@@ -190,8 +197,8 @@ async def test_a_wrong_password_is_said_once_and_not_hammered(
     own_redis.password = "맞는 것"
     wrong = own_redis.url.replace("//", "//:wrong@")
     with caplog.at_level(logging.WARNING, "holdfast.shared"):
-        shared = await open_driver(wrong)
-        nobody = await open_driver(own_redis.url)
+        shared = await open_driver(wrong, **PATIENT)
+        nobody = await open_driver(own_redis.url, **PATIENT)
     for driver, said in ((shared, "WRONGPASS"), (nobody, "NOAUTH")):
         assert said in driver.state()["problem"]
         with pytest.raises(SharedDown, match=said):
@@ -203,7 +210,8 @@ async def test_a_wrong_password_is_said_once_and_not_hammered(
         with pytest.raises(SharedDown):
             await shared.call("GET", "key")
     assert int(own_redis.info("stats")["total_connections_received"]) == asked + 1  # this look itself
-    good = await open_driver(own_redis.url.replace("//", "//default:%EB%A7%9E%EB%8A%94%20%EA%B2%83@"))
+    right = own_redis.url.replace("//", "//default:%EB%A7%9E%EB%8A%94%20%EA%B2%83@")
+    good = await open_driver(right, **PATIENT)
     assert await good.call("GET", "key") is None
 
 
@@ -248,13 +256,14 @@ async def test_a_loading_server_is_away_until_it_has_its_data(
     own_redis: ValkeyServer, open_driver: Open
 ) -> None:
     own_redis.ask("DEBUG", "POPULATE", 4000)
-    own_redis.ask("CONFIG", "SET", "key-load-delay", 500)
+    own_redis.ask("CONFIG", "SET", "key-load-delay", 2000)  # eight seconds, were it not ended below
     own_redis.ask("CONFIG", "SET", "loading-process-events-interval-bytes", 1024)
     loading = threading.Thread(target=own_redis.ask, args=("DEBUG", "RELOAD"))
     loading.start()
     await until(lambda: own_redis.info("persistence")["loading"] == "1")
     shared = await open_driver(own_redis.url, **PATIENT)
     assert "LOADING" in shared.state()["problem"]
+    own_redis.ask("CONFIG", "SET", "key-load-delay", 0)
     await until(lambda: shared.is_up)
     loading.join()
     assert await shared.call("GET", "key:1") == b"value:1"

@@ -308,7 +308,7 @@ async def test_a_paused_queue_begins_nothing_and_a_rate_is_kept(make):
 
     await world.start()
     await world.room.admin.pause("ai", True)
-    await world.crew.decide()
+    await until(lambda: world.worker.claims.lines["ai"].paused)
     for _ in range(4):
         await world.jobs.enqueue(work)
     await world.crew.decide()
@@ -316,7 +316,6 @@ async def test_a_paused_queue_begins_nothing_and_a_rate_is_kept(make):
     assert begun == []
     await world.room.admin.shape("ai", None, "2/60s")
     await world.room.admin.pause("ai", False)
-    await world.crew.decide()
     await until(lambda: len(begun) == 1)  # a burst of one, then one every 30 s
     for count in (2, 3, 4):
         world.clock.advance(30.1)
@@ -332,7 +331,7 @@ async def test_a_rate_counts_jobs_and_not_the_places_that_were_free_for_them(mak
 
     await world.start()
     await world.room.admin.shape("bulk", None, "40/60s")  # four of them at once, as many as there are places
-    await world.crew.decide()
+    await until(lambda: world.worker.claims.lines["bulk"].rate)
     for _ in range(4):
         assert (await world.ended((await world.jobs.enqueue(work)).id)).state == "succeeded"
 

@@ -233,20 +233,22 @@ async def test_the_place_of_a_job_that_ignores_its_cancel_is_written_off(make, h
 
 async def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(make):
     world = make()
+    begun = []
 
     @world.jobs.job("bulk", timeout_s=30.0)
     async def slow(run):
+        begun.append(run.id)
         await asyncio.Event().wait()
 
     @world.jobs.job("bulk", timeout_s=30.0)
     def checks(run):
+        begun.append(run.id)
         while True:
             run.check()
 
     await world.start()
     jobs = [(await world.jobs.enqueue(each)).id for each in (slow, checks)]
-    for job in jobs:
-        await world.state(job, "running")
+    await until(lambda: len(begun) == 2)  # their rows say so sooner, and their time runs only from here
     world.clock.advance(31)
     for job in jobs:
         view = await world.state(job, "retrying")

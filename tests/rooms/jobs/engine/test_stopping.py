@@ -62,6 +62,30 @@ async def test_a_stop_waits_for_a_thread_that_was_left_behind(make):
     assert left == [1]
 
 
+async def test_a_job_that_is_to_stop_before_its_first_step_ends_without_it(make):
+    world = make()
+    attempts, begun = [], []
+
+    async def works(run, payload):
+        begun.append(run.attempt)
+
+    world.jobs.declare(JobSpec(name="works", run=works))
+    begin = world.worker.begin
+
+    def and_cancel(job, told=None):
+        attempts.append(begin(job, told))
+        assert world.worker.cancel(job.id)
+        return attempts[-1]
+
+    world.worker.begin = and_cancel
+    await world.start()
+    job = (await world.jobs.enqueue("works", {})).id
+    await until(lambda: attempts and attempts[0].task.done())
+    assert (world.worker.running, begun) == ({}, [])
+    assert (await world.ended(job)).state == "cancelled"
+    assert world.worker.written_off == 0
+
+
 async def test_nothing_is_left_running_by_a_stop_under_load(make):
     world = make(clock=SystemClock(), grace_s=2.0)
 

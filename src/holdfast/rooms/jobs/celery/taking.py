@@ -47,11 +47,12 @@ class Taker:
 
     async def take(self, job_id: str) -> Took:
         """Claim this job and run one attempt; its end stands in the ledger when this returns."""
-        job = await self._claim(job_id)
-        if job is None:
-            return Took(DROPPED)
         ended: asyncio.Future[Ended | None] = asyncio.get_running_loop().create_future()
-        self._worker.begin(job, _settle(ended))
+        with self._worker.unanswered.asking():
+            job = await self._claim(job_id)
+            if job is None:
+                return Took(DROPPED)
+            self._worker.begin(job, _settle(ended))
         row = await ended
         return Took(DROPPED) if row is None else Took(row.state, row.error_kind, row.error)
 

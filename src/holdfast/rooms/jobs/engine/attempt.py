@@ -67,6 +67,7 @@ class Attempt:
         "ctx",
         "ends_at",
         "fence",
+        "has_begun",
         "has_folder",
         "id",
         "is_over",
@@ -102,6 +103,8 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.undo = bool(job.undo)
         """Whether there is something to undo."""
+        self.has_begun = False
+        """Whether its task has had a turn: one that is cancelled before never runs, and says no end."""
         self.has_folder = False
         self.is_over = False
         """Whether its function has ended: there is nothing left to stop."""

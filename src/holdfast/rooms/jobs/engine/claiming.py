@@ -1,6 +1,7 @@
 """What to claim next: free places of each queue, shared among the lanes that have work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from holdfast.kernel.clock import Clock
@@ -172,6 +173,37 @@ class Claims:
             lanes += await self._store.lanes(line.name, after=last, below=f"{level}\U0010ffff")
             line.stirred = True
         return lanes
+
+
+class Unanswered:
+    """Tells claims whose answer was lost from those whose answer is on its way.
+
+    A commit is seen by others before its answer is here: by seconds, where the disk is slow and the log is
+    written back behind it. What is given back meanwhile is run twice.
+    """
+
+    def __init__(self) -> None:
+        self._asked_total = 0
+        self._asking: set[int] = set()
+        self._unknown: dict[tuple[str, int], frozenset[int]] = {}
+        """What the ledger says is held and nobody here knows, and what was asked when it first said so."""
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """From before a claim is asked for until what it gave is known here."""
+        self._asked_total += 1
+        number = self._asked_total
+        self._asking.add(number)
+        try:
+            yield
+        finally:
+            self._asking.discard(number)
+
+    def lost(self, unknown: set[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Which of these were heard of before, and not because of an answer that is still on its way."""
+        before, now = self._unknown, frozenset(self._asking)
+        self._unknown = {claim: before.get(claim, now) for claim in unknown}
+        return {claim for claim in unknown if claim in before and before[claim].isdisjoint(now)}
 
 
 def _returned(count: int, now_ms: int, rate: pacing.Rate, tat_ms: float) -> tuple[int, float]:

@@ -15,7 +15,7 @@ from holdfast.ports.services import EventLog
 from holdfast.rooms.jobs.engine.apart import told_apart, write_one
 from holdfast.rooms.jobs.engine.attempt import CANCELLED, LOST, STOPPING, TIMEOUT, Attempt
 from holdfast.rooms.jobs.engine.catalogue import Catalogue, Declared
-from holdfast.rooms.jobs.engine.claiming import IDLE_S, Claims
+from holdfast.rooms.jobs.engine.claiming import IDLE_S, Claims, Unanswered
 from holdfast.rooms.jobs.engine.completer import Closing, Deciding, Unwritten
 from holdfast.rooms.jobs.engine.figures import Figures
 from holdfast.rooms.jobs.engine.folders import Folders
@@ -99,7 +99,7 @@ class Worker:
         self.stopping = False
         """Whether its stop has begun: it claims nothing any more, whoever asks."""
         self._turning = False
-        self._unknown: set[tuple[str, int]] = set()
+        self.unanswered = Unanswered()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -188,7 +188,9 @@ class Worker:
             self._news.clear()
             try:
                 self._turning = True
-                self._plan_next(await self._turn())
+                with self.unanswered.asking():
+                    did_something = await self._turn()
+                self._plan_next(did_something)
                 pause_s = 0.05
             except Exception as error:
                 if not isinstance(error, Problem):
@@ -315,7 +317,11 @@ class Worker:
         return attempt
 
     async def _attend(self, attempt: Attempt, declared: Declared | None) -> None:
-        if attempt.job.ending:
+        attempt.has_begun = True
+        end: End | None
+        if attempt.stop:
+            end = End(outcomes.GivenBack(), undone="") if attempt.job.ending else stopped(attempt)
+        elif attempt.job.ending:
             end = await self._runner.undo(attempt, self._catalogue.get, self.config.rollback_s, self.store)
         else:
             end = await self._runner.run(attempt, declared)
@@ -356,7 +362,8 @@ class Worker:
             del self.running[attempt.id]
         declared = self._catalogue.get(attempt.job.name)
         in_thread = declared is not None and not declared.is_async and declared.isolated is None
-        if (first or why == LOST) and attempt.task is not None and not (in_thread and not attempt.job.ending):
+        is_asked = not attempt.has_begun or (in_thread and not attempt.job.ending)
+        if (first or why == LOST) and attempt.task is not None and not is_asked:
             attempt.task.cancel()
         if why == LOST:
             self._lost(attempt)
@@ -442,9 +449,7 @@ class Worker:
             elif found[1]:
                 self.cancel(job_id)
         known = self._known()
-        unknown = {(job_id, fence) for job_id, (fence, _) in held.items() if job_id not in known}
-        twice, self._unknown = unknown & self._unknown, unknown
-        return twice
+        return self.unanswered.lost({(each, fence) for each, (fence, _) in held.items() if each not in known})
 
     def _known(self) -> set[str]:
         """Jobs that run here, or whose end is on its way into the ledger."""
@@ -452,11 +457,12 @@ class Worker:
 
     async def run_one(self, job_id: str) -> bool:
         """Claim that job, run it, wait until its end is written; False when it is not there to be claimed."""
-        job = await self.store.claim_one(job_id, self.id, self.now_ms())
-        if job is None:
-            return False
         ended: asyncio.Future[None] = self.loop.create_future()
-        self.begin(job, lambda ours: None if ended.done() else ended.set_result(None))
+        with self.unanswered.asking():
+            job = await self.store.claim_one(job_id, self.id, self.now_ms())
+            if job is None:
+                return False
+            self.begin(job, lambda ours: None if ended.done() else ended.set_result(None))
         await ended
         return True
 
