@@ -5,7 +5,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ PATIENCE_S = 60.0
 class Upstream:
     """A FaultServer in a thread with a loop of its own, so that blocking clients can be tested too."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep, **more: Any) -> None:
+        self._sleep = sleep
         self._more = {"sleep": self._pause, **more}
         self._going = threading.Event()
         self._going.set()
@@ -50,7 +51,7 @@ class Upstream:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
     async def _pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await self._sleep(seconds)
         if not self._going.is_set():
             await asyncio.to_thread(self._going.wait, PATIENCE_S)
 
