@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import pytest
 
 from tests.servers import running
-from tests.shared_servers import ValkeyCluster, ValkeySentinel, ValkeyServer, ask, given_url
+from tests.shared_servers import PATIENT_MS, ValkeyCluster, ValkeySentinel, ValkeyServer, ask, given_url
 
 _numbers = count()
 _DATABASES = 512
@@ -46,8 +46,7 @@ def own_redis() -> Iterator[ValkeyServer]:
 @pytest.fixture(scope="session")
 def redis_cluster() -> Iterator[ValkeyCluster]:
     """Three masters and a replica for the whole run; `empty()` it. Not to be killed."""
-    with running(ValkeyCluster()) as cluster:
-        cluster.keep_calm()
+    with running(ValkeyCluster(PATIENT_MS)) as cluster:
         yield cluster
 
 

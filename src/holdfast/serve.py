@@ -29,6 +29,9 @@ DEMO_ENV = "HOLDFAST_SERVE_DEMO"
 COLLECT = (10_000, 10, 10)
 """Objects until rubbish is looked for, in a process that is ours: some hundred requests' worth. By default
 the collector runs at every fifth, over all that those in flight hold, and hardly ever finds any."""
+HUNG_S = 30
+"""One of several workers that gives no sign of life for so long is replaced. A busy machine needs more than
+uvicorn's own 5 s until an interpreter has started: each worker would be replaced before it comes up."""
 
 
 def load_app(target: str) -> Any:
@@ -111,6 +114,7 @@ def options(server: ServerConfig) -> dict[str, Any]:
         "log_level": "warning",
         "backlog": server.max_connections,
         "timeout_graceful_shutdown": max(1, round(server.grace_s)),
+        "timeout_worker_healthcheck": HUNG_S,
         "server_header": False,
         "proxy_headers": False,  # whose headers are believed is the edge's business: identity.trusted_proxies
     }

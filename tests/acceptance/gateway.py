@@ -5,7 +5,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,11 @@ PATIENCE_S = 60.0
 class Upstream:
     """A FaultServer in a thread with a loop of its own, so that blocking clients can be tested too."""
 
-    def __init__(self, **more: Any) -> None:
-        self._more = more
+    def __init__(self, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep, **more: Any) -> None:
+        self._sleep = sleep
+        self._more = {"sleep": self._pause, **more}
+        self._going = threading.Event()
+        self._going.set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.server: FaultServer
@@ -46,6 +49,20 @@ class Upstream:
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        await self._sleep(seconds)
+        if not self._going.is_set():
+            await asyncio.to_thread(self._going.wait, PATIENCE_S)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """No pause in an answer ends meanwhile: what is to happen before that has the time it takes."""
+        self._going.clear()
+        try:
+            yield
+        finally:
+            self._going.set()
 
     @property
     def url(self) -> str:
@@ -126,7 +143,7 @@ class Told:
 
 def ledger(folder: Path) -> list[dict[str, Any]]:
     """Every row that is in the database, in the order in which they began."""
-    file = next((folder / "data").glob("*.db"))
+    file = folder / "data" / "holdfast.db"
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as database:
         database.row_factory = sqlite3.Row
         return [dict(row) for row in database.execute("SELECT * FROM llm_ledger ORDER BY at_ms, id")]

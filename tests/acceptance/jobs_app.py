@@ -39,6 +39,15 @@ def declare(jobs: Any) -> None:
         tell("end", n, run.attempt)
         return n
 
+    @jobs.job("bulk", name="held", attempts=40)
+    async def held(run: Any, n: int, until: str) -> int:
+        """Work that lasts until there is a file of that name."""
+        tell("start", n, run.attempt)
+        while not Path(until).exists():
+            await take(0.02)
+        tell("end", n, run.attempt)
+        return n
+
     @jobs.job("bulk", name="again", attempts=40)
     async def again(run: Any, n: int) -> int:
         tell("start", n, run.attempt)

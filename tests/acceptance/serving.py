@@ -132,8 +132,13 @@ def serving(
 def records(folder: Path) -> list[dict[str, Any]]:
     """Every record on disk that is still in JSON lines, as dictionaries.
 
-    The end of a file may be half a line: of a writer that is writing, or was killed over it.
+    The end of a file may be half a line: of a writer that is writing, or was killed over it. One that was
+    sealed between two looks lies elsewhere: then all are looked at again.
     """
-    files = sorted((folder / "data" / "events").glob("*/*.jsonl"))
-    whole = (file.read_bytes().rpartition(b"\n")[0] for file in files)
-    return [json.loads(line) for lines in whole for line in lines.splitlines() if line]
+    while True:
+        files = sorted((folder / "data" / "events").glob("*/*.jsonl"))
+        try:
+            whole = [file.read_bytes().rpartition(b"\n")[0] for file in files]
+        except FileNotFoundError:
+            continue
+        return [json.loads(line) for lines in whole for line in lines.splitlines() if line]

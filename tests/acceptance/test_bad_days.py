@@ -1,6 +1,7 @@
 """Bad days over real processes: kill -9 under load, a full disk, odd records, PostgreSQL gone."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -196,11 +197,20 @@ def test_a_full_disk_stops_no_request_and_says_so(shop: Path, small_disk: Path |
         assert (check["status"], bool(check["detail"])) == ("degraded", True)
         if small_disk is not None:
             (small_disk / "ballast").unlink()
-            written = sum(file.stat().st_size for file in small_disk.rglob("*.jsonl"))
-            while sum(file.stat().st_size for file in small_disk.rglob("*.jsonl")) <= written:
+            written = size_of(small_disk)
+            while size_of(small_disk) <= written:
                 assert time.monotonic() < deadline
                 assert served.get("/odd/ansi").status == 200
         assert served.stop() == 0
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all segments; one that is sealed between two looks is left out."""
+    size = 0
+    for file in folder.rglob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
 
 
 def dropped(served: Served) -> float:
@@ -212,7 +222,7 @@ def dropped(served: Served) -> float:
 async def test_postgres_killed_under_load_is_503_and_comes_back_by_itself(
     tmp_path: Path, own_postgres: PostgresServer
 ) -> None:
-    settings = {"HOLDFAST_URL": own_postgres.url, "HOLDFAST_DATABASE_DEADLINE_S": "2"}
+    settings = {"HOLDFAST_URL": own_postgres.url}
     refused = await asyncio.to_thread(lambda: run_cli(tmp_path, "serve", "--port", "0", **settings))
     assert refused.returncode != 0
     assert "holdfast migrate" in refused.stderr

@@ -5,8 +5,9 @@ import contextlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ def ask(served: Served, body: dict[str, Any], **headers: str) -> Reply:
     return served.request("POST", CHAT, body, {name.replace("_", "-"): it for name, it in headers.items()})
 
 
-def together(served: Served, bodies: list[dict[str, Any]], **headers: str) -> list[Reply]:
+def sent(
+    threads: ThreadPoolExecutor, served: Served, bodies: list[dict[str, Any]], **headers: str
+) -> list[Future[Reply]]:
     """All at once, each over a connection of its own."""
     ready = threading.Barrier(len(bodies))
 
@@ -52,8 +55,12 @@ def together(served: Served, bodies: list[dict[str, Any]], **headers: str) -> li
         ready.wait(PATIENCE_S)
         return ask(served, body, **headers)
 
+    return [threads.submit(one, body) for body in bodies]
+
+
+def together(served: Served, bodies: list[dict[str, Any]], **headers: str) -> list[Reply]:
     with ThreadPoolExecutor(len(bodies)) as threads:
-        return list(threads.map(one, bodies))
+        return [each.result() for each in sent(threads, served, bodies, **headers)]
 
 
 @contextlib.contextmanager
@@ -112,28 +119,27 @@ def test_a_leader_that_leaves_takes_nobody_along(
     leaving: Served, upstream: Upstream, model: str, streamed: bool
 ) -> None:
     name = "shared+paced:0.1" if streamed else "shared+slow-headers:3"
-    body = chat("모두 같은 질문", model, stream=streamed)
-    with ThreadPoolExecutor(5) as threads:
+    body, before = chat("모두 같은 질문", model, stream=streamed), len(upstream.calls(name))
+    with ThreadPoolExecutor(5) as threads, upstream.held():
         with begun(leaving, body):
-            wait_until(lambda: upstream.calls(name))
+            wait_until(lambda: upstream.calls(name)[before:])
             followers = [threads.submit(ask, leaving, body) for _ in range(5)]
-            wait_until(lambda: under_way(leaving) >= 6)
-        replies = [each.result(PATIENCE_S) for each in followers]
+            wait_until(lambda: under_way(leaving) == 6)
+        wait_until(lambda: under_way(leaving) == 5)
+    replies = [each.result() for each in followers]
     for reply in replies:
         assert reply.status == 200, reply.body
         assert reply.headers["x-holdfast-cache"] == "coalesced"
         told = Told(reply.body).text if streamed else reply.json()["choices"][0]["message"]["content"]
         assert told == sentence("모두 같은 질문")
-    assert [call.left_early for call in upstream.calls(name)] == [False]
+    assert [call.left_early for call in upstream.calls(name)[before:]] == [False]
 
 
 def under_way(served: Served) -> int:
-    """Requests and streams that the server has open, the question itself not counted."""
-    found = 0.0
-    for line in served.get("/metrics").body.decode().splitlines():
-        if line.startswith(("holdfast_http_requests_in_flight", "holdfast_http_streams_open")):
-            found += float(line.rsplit(" ", 1)[1])
-    return int(found) - 1
+    """Requests that the server has open, streams among them, the question itself not counted."""
+    lines = served.get("/metrics").body.decode().splitlines()
+    (found,) = [line for line in lines if line.startswith("holdfast_http_requests_in_flight{")]
+    return int(float(found.rsplit(" ", 1)[1])) - 1
 
 
 def test_twenty_equal_questions_are_one_upstream_call(leaving: Served, upstream: Upstream) -> None:
@@ -173,11 +179,14 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def test_of_eight_first_requests_with_a_budget_for_one_one_passes(keyed: Served) -> None:
-    # Each reserves 100 tokens and those of its prompt: 150 are enough for one.
+def test_of_eight_first_requests_with_a_budget_for_one_one_passes(keyed: Served, upstream: Upstream) -> None:
+    # Each reserves 100 tokens and those of its prompt: 150 are enough for one, until that has used fewer.
     _, key = create_key(keyed.folder, "여덟", "--user", "eight", "--tokens", "150/day")
     bodies = [chat(f"질문 {number}", "slow", max_tokens=100) for number in range(8)]
-    replies = together(keyed, bodies, **bearer(key))
+    with ThreadPoolExecutor(len(bodies)) as threads, upstream.held():
+        asked = sent(threads, keyed, bodies, **bearer(key))
+        wait_until(lambda: sum(each.done() for each in asked) >= 7)
+    replies = [each.result() for each in asked]
     assert sorted(reply.status for reply in replies) == [200] + [429] * 7
     for reply in replies:
         if reply.status == 429:
@@ -358,11 +367,13 @@ def test_an_outage_of_15_requests_costs_few_attempts_and_ends_by_itself(tmp_path
         toml += deployment("second", upstream.url, "second+ok")
         toml += table("llm.models.primary", fallbacks=["second"])
         with gateway(tmp_path, toml) as served:
+            began = time.monotonic()
             for number in range(15):
                 reply = ask(served, chat(f"{number}번째 질문", "primary"))
                 assert reply.status == 200
                 assert reply.headers["x-holdfast-provider"] == "second"
-            assert len(upstream.calls("primary+outage:600s")) <= 6
+            # Those that open its breaker, and one more for each second that it is open.
+            assert len(upstream.calls("primary+outage:600s")) <= 6 + int(time.monotonic() - began)
             clock.advance(601)
             numbers = iter(range(1_000_000))
             wait_until(

@@ -290,9 +290,14 @@ def test_a_stream_that_breaks_off_raises_and_never_ends_well(served: Served) -> 
 def test_a_client_whose_time_is_over_raises_its_own_timeout_and_is_gone_upstream(
     served: Served, upstream: Upstream
 ) -> None:
-    with pytest.raises(openai.APITimeoutError):
-        client(served, timeout=2.0).chat.completions.create(model="silent", messages=user(KOREAN))
-    wait_until(lambda: [call.left_early for call in upstream.calls(MODELS["silent"])] == [True])
+    def asked() -> bool:
+        """Whether the call had come so far upstream when the client's time was over."""
+        with pytest.raises(openai.APITimeoutError):
+            client(served, timeout=2.0).chat.completions.create(model="silent", messages=user(KOREAN))
+        return bool(upstream.calls(MODELS["silent"]))
+
+    wait_until(asked)
+    wait_until(lambda: all(call.left_early for call in upstream.calls(MODELS["silent"])))
 
 
 def test_keys_where_they_are_required(tmp_path: Path, upstream: Upstream) -> None:

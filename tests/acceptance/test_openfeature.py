@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-import httpx
 import pytest
 from openfeature import api
 from openfeature.client import OpenFeatureClient
@@ -68,6 +68,8 @@ def put_flags(served: Served) -> None:
         assert reply.status in (200, 201), reply.body
 
 
+OUTSIDE = "from-outside"
+"""Another experiment, begun by the test of it, before or after the others."""
 PURCHASES = {"name": "purchases", "measure": {"action": "구매"}}
 
 
@@ -93,7 +95,9 @@ def begin(served: Served, name: str) -> None:
 def client_of(served: Served, token: str = "swordfish") -> OpenFeatureClient:
     """The stock client, as a back end in any language would be set up."""
     provider = OFREPProvider(
-        f"http://127.0.0.1:{served.port}", headers_factory=lambda: {"authorization": f"Bearer {token}"}
+        f"http://127.0.0.1:{served.port}",
+        headers_factory=lambda: {"authorization": f"Bearer {token}"},
+        timeout=60.0,
     )
     domain = f"{served.port}-{token}"
     api.set_provider_and_wait(provider, domain)
@@ -134,7 +138,7 @@ def test_whoever_asks_in_whatever_way_gets_the_same_variant(served: Served) -> N
     seen = set()
     for user in USERS:
         outside = client.get_string_details("new-ranker", "?", EvaluationContext(user))
-        inside = httpx.get(f"http://127.0.0.1:{served.port}/which/{user}").json()
+        inside = served.get(f"/which/{quote(user)}").json()
         decomposed = EvaluationContext(unicodedata.normalize("NFD", user))
         assert client.get_string_value("new-ranker", "?", decomposed) == outside.value
         ways = (inside["openfeature"], inside["object"], inside["module"])
@@ -168,15 +172,17 @@ def test_an_unknown_flag_or_user_or_token_gives_the_default_and_the_code(served:
 
 
 def test_a_client_that_keeps_flags_is_told_when_it_has_them_already(served: Served) -> None:
-    address = f"http://127.0.0.1:{served.port}/ofrep/v1/evaluate/flags"
+    address = "/ofrep/v1/evaluate/flags"
     body = {"context": {"targetingKey": "김철수", "등급": "금"}}
-    first = httpx.post(address, json=body, headers=TOKEN)
-    assert {each["key"] for each in first.json()["flags"]} == {*FLAGS, "new-ranker"}
-    again = httpx.post(address, json=body, headers={**TOKEN, "if-none-match": first.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    first = served.request("POST", address, body, TOKEN)
+    found = {each["key"] for each in first.json()["flags"]}
+    assert found - {OUTSIDE} == {*FLAGS, "new-ranker"}
+    known = {**TOKEN, "if-none-match": first.headers["etag"]}
+    again = served.request("POST", address, body, known)
+    assert (again.status, again.body) == (304, b"")
     other = {"context": {"targetingKey": "김철수", "등급": "은"}}
-    changed = httpx.post(address, json=other, headers={**TOKEN, "if-none-match": first.headers["etag"]})
-    assert changed.status_code == 200
+    changed = served.request("POST", address, other, known)
+    assert changed.status == 200
     assert changed.headers["etag"] != first.headers["etag"]
 
 
@@ -207,12 +213,12 @@ def counted(served: Served, name: str) -> dict[str, tuple[int, int]]:
 
 
 def test_what_is_asked_and_reported_from_outside_counts_in_the_experiment(served: Served) -> None:
-    begin(served, "from-outside")
+    begin(served, OUTSIDE)
     client = client_of(served)
     expected = {"control": (0, 0), "treatment": (0, 0)}
     for at in range(30):
         user, buys = f"손님-{at}", at % 3 == 0
-        arm = client.get_string_details("from-outside", "?", EvaluationContext(user)).variant
+        arm = client.get_string_details(OUTSIDE, "?", EvaluationContext(user)).variant
         assert arm is not None
         expected[arm] = (expected[arm][0] + 1, expected[arm][1] + buys)
         if buys:
@@ -220,8 +226,8 @@ def test_what_is_asked_and_reported_from_outside_counts_in_the_experiment(served
             assert served.request("POST", "/api/v2/track", report).status == 202
     assert all(units for units, _ in expected.values()), expected
     wait_until(
-        lambda: counted(served, "from-outside") == expected,
-        lambda: f"{expected}; counted are {counted(served, 'from-outside')}",
+        lambda: counted(served, OUTSIDE) == expected,
+        lambda: f"{expected}; counted are {counted(served, OUTSIDE)}",
     )
 
 

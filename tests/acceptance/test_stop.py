@@ -3,6 +3,7 @@
 import http.client
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 from tests.acceptance.serving import records, serving
@@ -75,11 +76,19 @@ def test_sigterm_finishes_requests_and_ends_streams(tmp_path: Path) -> None:
 
 
 def test_readiness_goes_off_before_the_listener_closes(tmp_path: Path) -> None:
-    with serving(tmp_path, HOLDFAST_SERVER_DRAIN_S="3") as served:
+    # Longer than whatever holds this test up: a second signal ends it.
+    with serving(tmp_path, HOLDFAST_SERVER_DRAIN_S="120") as served:
         served.wait_ready()
         served.process.terminate()
         reply = wait_until(lambda: (told := served.get("/health/ready")).status != 200 and told)
         assert reply.status == 503
         assert "retry-after" in reply.headers
         assert served.get("/health").status == 200
-        assert served.process.wait(60) == 0
+        assert served.stop() == 0
+
+
+def test_the_drain_ends_by_itself(tmp_path: Path) -> None:
+    with serving(tmp_path, HOLDFAST_SERVER_DRAIN_S="0.5") as served:
+        begun = time.monotonic()
+        assert served.stop() == 0
+        assert time.monotonic() - begun >= 0.5

@@ -70,6 +70,22 @@ def test_metrics_are_one_over_workers_and_survive_the_death_of_one(
         assert children(served.process.pid) == []
 
 
+SLOW = """
+import sys, threading
+if any("spawn_main" in part for part in sys.orig_argv):
+    threading.Event().wait(7)
+"""
+
+
+def test_workers_that_take_long_to_start_come_up_all_the_same(tmp_path: Path, postgres_database: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW, "utf-8")
+    settings = {"HOLDFAST_URL": postgres_database}
+    assert run_cli(tmp_path, "migrate", **settings).returncode == 0
+    with serving(tmp_path, "--workers", "2", **settings) as served:
+        wait_until(lambda: len(workers_seen(served)) == 2, "both workers answer")
+        assert served.stop() == 0
+
+
 def written(folder: Path) -> dict[str, int]:
     """When each worker has last written down what it counts."""
     return {path.name: path.stat().st_mtime_ns for path in (folder / "data" / "metrics").glob("*.metrics")}

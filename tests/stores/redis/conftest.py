@@ -9,7 +9,7 @@ import pytest
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config
-from tests.shared_servers import ValkeySentinel, ValkeyServer
+from tests.shared_servers import PATIENT_MS, ValkeySentinel, ValkeyServer
 from tests.stores.redis.proxy import Proxy
 
 Open = Callable[..., Awaitable[RedisShared]]
@@ -36,10 +36,9 @@ async def open_driver() -> AsyncIterator[Open]:
 @pytest.fixture(scope="session")
 def peaceful_sentinel() -> Iterator[ValkeySentinel]:
     """A master behind sentinels that nobody kills."""
-    group = ValkeySentinel()
+    group = ValkeySentinel(PATIENT_MS)
     try:
         group.start()
-        group.keep_calm()
         yield group
     finally:
         group.stop()
