@@ -21,6 +21,7 @@ from holdfast.rooms.limits.engine.shared import SharedLedger
 from holdfast.rooms.limits.rules.charge import Charge, Limit
 from holdfast.rooms.limits.rules.leasing import Sharing
 from holdfast.stores.redis.client import RedisShared
+from holdfast.stores.redis.config import Config
 
 CONCURRENT = 32
 BEAT_S = 0.2
@@ -30,7 +31,8 @@ Decide = Callable[[str], Awaitable[bool]]
 
 
 async def ours(url: str, quota: int, node: str) -> Decide:
-    shared = RedisShared(url)
+    # All nodes and the server share a few cores: a server that waits for one is not away.
+    shared = RedisShared(url, Config(budget_ms=5_000))
     await shared.start()
     clock = SystemClock()
     ledger = SharedLedger(

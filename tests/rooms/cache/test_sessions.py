@@ -211,7 +211,7 @@ class Behind(RedisShared):
     def __init__(self, *given):
         super().__init__(*given)
         told = self.clock_us
-        self.clock_us = lambda lean=0: told(lean) - 50_000
+        self.clock_us = lambda lean=0: told(lean) - 50_000 * (lean < 1)
 
 
 async def test_a_logout_by_a_node_whose_clock_is_behind_ends_the_login_of_just_now(shared, redis_database):
@@ -221,6 +221,23 @@ async def test_a_logout_by_a_node_whose_clock_is_behind_ends_the_login_of_just_n
     made = await here.create("u")
     assert await there.end_all("u") == 1
     assert await here.get(made.id) is None
+    await behind.stop()
+
+
+async def test_a_logout_while_the_store_is_away_ends_the_login_of_just_now_as_well(own_redis):
+    config = SharedConfig(budget_ms=500, heartbeat_s=0.05, failures=1)
+    first, behind = RedisShared(own_redis.url, config), Behind(own_redis.url, config)
+    await first.start()
+    await behind.start()
+    here, there = sessions(first), sessions(behind)
+    made = await here.create("u")
+    own_redis.pause()
+    assert await there.end_all("u") == 0, "of this process's own, which has none"
+    own_redis.resume()
+    await until(lambda: first.is_up and behind.is_up)
+    await there.tend()
+    assert await here.get(made.id) is None
+    await first.stop()
     await behind.stop()
 
 

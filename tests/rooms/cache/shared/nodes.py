@@ -80,8 +80,8 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def node(url: str, name: str, *, budget_ms: float = 500.0, clock=None, waits=True, **settings):
-    """A node that has joined."""
+async def node(url: str, name: str, *, budget_ms: float = 5_000.0, clock=None, waits=True, **settings):
+    """A node that has joined. Its patience is long: a busy machine is no outage."""
     clock, ears, stamps = clock or SystemClock(), Ears(), HybridClock()
     shared = RedisShared(url, Config(budget_ms=budget_ms, heartbeat_s=0.2), clock)
     settings = {"max_load_s": 30.0, **settings}

@@ -55,7 +55,8 @@ async def test_what_was_stored_after_a_missed_invalidation_outlives_its_coming(o
         await wire.cut()
         await until(lambda: not a.tier.is_up)
         marker = await a.mark(scope, name)
-        await until(lambda: b.shared.clock_us() > marker.stamp + 5_000)
+        # Later by the server's clock too, which this node knows to a round trip.
+        await until(lambda: b.shared.clock_us(-1) > marker.stamp + 5_000)
         await b.fill("farm:1", b"newer", tags=("user:1",))
         await wire.open()
         await until(lambda: a.tier.state()["is_joined"] and not a.tier.state()["journal_markers"])
@@ -91,6 +92,8 @@ async def test_the_server_is_killed_and_comes_back_empty(own_redis):
         await waiting
         with pytest.raises(SharedDown):
             await b.tier.claim("k")
+        # Newer than the load by any clock: a node knows the server's to a round trip.
+        await until(lambda: b.shared.clock_us(-1) > lease.born)
         assert not await b.tier.store([b.entry("k", b"b")])
         await b.mark(TAG, "t")
         own_redis.start()
@@ -115,8 +118,9 @@ async def test_a_load_that_outlives_the_server_keeps_its_lease(own_redis):
 
 
 async def test_a_paused_server_costs_the_budget_and_leaves_nothing_behind(own_redis):
-    async with node(own_redis.url, "a", budget_ms=50.0) as a:
-        await a.fill("k")
+    """What is there before and after another tells: a busy machine may miss so short a budget as well."""
+    async with node(own_redis.url, "a", budget_ms=50.0) as a, node(own_redis.url, "b") as b:
+        await b.fill("k")
         own_redis.pause()
         try:
             with pytest.raises(SharedDown):
@@ -127,10 +131,10 @@ async def test_a_paused_server_costs_the_budget_and_leaves_nothing_behind(own_re
             assert not await a.tier.store([a.entry("new", b"1")])
         finally:
             own_redis.resume()
-        await until(lambda: a.tier.state()["is_joined"] and a.tier.state()["journal_writes"] == 0)
+        await until(lambda: a.tier.state()["replayed"] and not a.tier.state()["journal_markers"])
         await until(lambda: not own_redis.ask("EXISTS", "holdfast:cache1:l:{=other}"))
-        assert await a.body("k") == b'"v"'
-        assert await a.body("new") == b"1"
+        assert await b.body("k") == b'"v"'
+        assert await b.body("new") == b"1"
         assert int(own_redis.ask("GET", "holdfast:cache1:t:{=t}")) == marker.stamp
 
 
@@ -253,7 +257,8 @@ async def test_a_wire_that_swallows_everything(own_redis):
     await proxy.start()
     try:
         async with node(proxy.url, "a", budget_ms=50.0) as a, node(own_redis.url, "b") as b:
-            await a.fill("k", tags=("t",))
+            await b.fill("k", tags=("t",))
+            await until(lambda: a.body("k"))  # its budget is short: a busy machine may miss it
             proxy.stall()
             await b.mark(TAG, "t")
             await until(lambda: a.ears.turns == ["joined", "cut_off"])

@@ -94,6 +94,33 @@ async def test_a_marker_that_cannot_be_read_kills(one, command):
     assert await a.body("k") == b'"v"'
 
 
+@pytest.fixture
+def behind(one):
+    """The node takes the server's clock for earlier than it is: by half a round trip at most."""
+    a, server = one
+    told = a.shared.clock_us
+    a.shared.clock_us = lambda lean=0: told(lean) - 50_000 * (lean < 1)
+    return a, server
+
+
+async def test_a_marker_that_cannot_be_read_kills_what_was_loaded_a_moment_ago(behind):
+    a, server = behind
+    server.ask("SET", KEYS.tag("t"), "x")
+    async with node(server.url, "b") as b:
+        await b.fill("k", tags=("t",))
+    assert await a.body("k") is None
+    assert isinstance(await a.tier.claim("k"), Lease)
+
+
+async def test_a_poisoned_value_of_a_moment_ago_is_read_once(behind):
+    a, server = behind
+    async with node(server.url, "b") as b:
+        await b.fill("k")
+    server.ask("APPEND", KEYS.value("k"), "X")
+    assert isinstance(await a.tier.claim("k"), Lease)
+    assert a.tier.state()["poisoned"] == 1
+
+
 async def test_another_type_where_the_prefixes_are(one):
     a, server = one
     server.ask("SET", KEYS.wide, "x")

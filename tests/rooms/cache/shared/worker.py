@@ -67,7 +67,7 @@ class Crowd:
 
 async def main(url: str, name: str, callers: int, lease_s: float) -> None:
     clock, order = SystemClock(), HybridClock()
-    shared = RedisShared(url, SharedConfig(budget_ms=1000.0, heartbeat_s=0.2), clock)
+    shared = RedisShared(url, SharedConfig(budget_ms=10_000.0, heartbeat_s=0.2), clock)
     engine = CacheEngine(
         Config(), clock=clock, meter=NoMeter(), rng=Random(name), order=order, now_us=shared.clock_us
     )

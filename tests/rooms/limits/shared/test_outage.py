@@ -44,10 +44,13 @@ async def pair(new_node, *urls):
 async def whole_again(nodes):
     """All nodes decide with the store again, and have told it what they owe."""
 
-    def settled():
+    async def settled():
+        # As its supervisor does: what nobody has asked for since the store is back is told with a beat.
         for node in nodes:
-            node._is_apart(node._now_us())
-        return not any(node.state()["away"] or node.state()["owed"] for node in nodes)
+            await node.beat()
+        return not any(
+            node.state()["away"] or node.state()["owed"] or node._batches.under_way for node in nodes
+        )
 
     await until(lambda: all(node.driver.is_up for node in nodes))
     await until(settled)

@@ -164,7 +164,8 @@ class Sessions:
         if not user_id:
             return 0
         shard, kept = shard_of(user_id, 0), digest_of(but) if is_id(but) else ""
-        now_ms, here = self._now_ms(), 0
+        # The latest that it can be: of the logins before it none is spared.
+        now_ms, here = self._now_ms(1), 0
         for digest in self._table.of_user(user_id):
             if digest != kept:
                 here += self._table.drop(digest) is not None
@@ -280,8 +281,8 @@ class Sessions:
             )
         return body
 
-    def _now_ms(self) -> int:
-        return int(self._clock.wall() * 1000) if self._store is None else self._store.now_ms()
+    def _now_ms(self, lean: int = 0) -> int:
+        return int(self._clock.wall() * 1000) if self._store is None else self._store.now_ms(lean)
 
 
 def _session(session_id: str, record: Record, data: Any) -> Session:

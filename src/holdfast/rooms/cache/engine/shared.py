@@ -137,7 +137,7 @@ class SharedTier:
             ]
             tags = {tag for entry in entries if entry is not None for tag in entry.tags}
             if tags and (unknown := self._known.unknown(tags)):
-                await self._known.learn(unknown, self._shared.clock_us())
+                await self._known.learn(unknown, self._shared.clock_us(1))
         except (SharedDown, SharedRefused):
             return nothing
         return [None if entry is None or self._is_dead(entry) else entry for entry in entries]
@@ -157,7 +157,7 @@ class SharedTier:
                 return self._hold(key, token, int(found[0]), bool(found[1]))
             entry = self._read(key, found)
             if entry is None:
-                floor = self._shared.clock_us()
+                floor = self._shared.clock_us(1)
                 continue
             if not known.is_current or (entry.tags and known.unknown(entry.tags)):
                 await self._learn(entry)
@@ -200,7 +200,7 @@ class SharedTier:
             if not self._known.is_current:
                 await self._known.learn_wide()
             if entry.tags:
-                await self._known.learn(self._known.unknown(entry.tags), self._shared.clock_us())
+                await self._known.learn(self._known.unknown(entry.tags), self._shared.clock_us(1))
         except SharedRefused as error:
             raise SharedDown(f"the shared store refuses to tell its markers: {error}") from error
 

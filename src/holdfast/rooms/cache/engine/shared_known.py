@@ -81,7 +81,8 @@ class Known:
     async def learn(self, tags: Sequence[str], now_us: int) -> None:
         """Ask for the markers of these tags. Raises SharedDown.
 
-        A marker that cannot be read counts as one of this moment.
+        A marker that cannot be read counts as one of this moment: `now_us` is the latest that it can be, or
+        what was loaded on another node just before would outlive it.
         """
         epoch = self.epoch
         for tag, found in zip(tags, await self._calls.get_tags(tags), strict=True):

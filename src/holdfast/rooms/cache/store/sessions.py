@@ -208,8 +208,9 @@ class SessionStore:
         found = await self._shared.many(commands)
         return sum(reply for reply in found if isinstance(reply, int))
 
-    def now_ms(self) -> int:
-        return self._shared.clock_us() // 1000
+    def now_ms(self, lean: int = 0) -> int:
+        """By the server's clock; `lean` 1: the latest that it can be."""
+        return self._shared.clock_us(lean) // 1000
 
 
 def _record(said: Any) -> Record | None:
