@@ -199,29 +199,26 @@ NEWEST_RECEIPT = select(func.max(events.c.received_ms))
 COUNTS_OF_USERS = (
     select(events.c.item_no, func.sum(events.c.weight), func.count())
     .where(and_(events.c.user_no >= bindparam("from_no"), events.c.user_no < bindparam("to_no")))
+    .where(events.c.received_ms <= bindparam("until_ms"))
     .group_by(events.c.item_no)
 )
+# The newest part of the trending window counts fully, then half, then a fifth.
+_FADED = events.c.weight * case(
+    (events.c.at_ms > bindparam("newest_ms"), 1.0),
+    (events.c.at_ms > bindparam("middle_ms"), 0.5),
+    (events.c.at_ms > bindparam("oldest_ms"), 0.2),
+    else_=0.0,
+)
 COUNTS_RECEIVED = (
-    select(events.c.item_no, func.sum(events.c.weight), func.count())
+    select(events.c.item_no, func.sum(events.c.weight), func.count(), func.sum(_FADED))
     .where(and_(events.c.received_ms > bindparam("since_ms"), events.c.received_ms <= bindparam("until_ms")))
     .group_by(events.c.item_no)
 )
 COUNTS_LATELY = (
-    select(
-        events.c.item_no,
-        func.sum(
-            events.c.weight
-            * case(
-                (events.c.at_ms > bindparam("newest_ms"), 1.0),
-                (events.c.at_ms > bindparam("middle_ms"), 0.5),
-                else_=0.2,
-            )
-        ),
-    )
-    .where(events.c.at_ms > bindparam("oldest_ms"))
+    select(events.c.item_no, func.sum(_FADED))
+    .where(and_(events.c.at_ms > bindparam("oldest_ms"), events.c.received_ms <= bindparam("until_ms")))
     .group_by(events.c.item_no)
 )
-"""The newest part of the trending window counts fully, then half, then a fifth."""
 SEGMENT_COUNTS = (
     select(users.c.segment, events.c.item_no, func.sum(events.c.weight))
     .select_from(events.join(users, users.c.user_no == events.c.user_no))

@@ -7,7 +7,9 @@ import pytest
 
 from holdfast.kernel.errors import Problem
 from holdfast.rooms.recommend.engine.feedback import Action
+from holdfast.rooms.recommend.engine.keeper import FADE_MS
 from holdfast.rooms.recommend.engine.writing import Item, save_items, save_persona
+from holdfast.rooms.recommend.rules.events import WEIGHTS
 from holdfast.rooms.recommend.rules.problems import BadWeights, UnknownItem
 from tests.rooms.recommend.conftest import Make, World, liked_by_groups
 
@@ -242,6 +244,23 @@ async def test_trending_prefers_what_happened_lately(world: World) -> None:
     found = [item.item_id for item in (await world.engine.recommender.trending(3, "")).items]
     assert found[0] == "new"
     assert (await world.engine.recommender.trending(3, "v0")).items[0].item_id != "new"
+
+
+async def test_events_that_another_process_commits_late_are_counted(world: World) -> None:
+    """Received before what is counted already, as where its transaction took longer."""
+    await world.items("here", "there")
+    counts = []
+    for _ in range(3):
+        world.clock.advance(FADE_MS / 1000)  # what is counted at a fade is no different
+        await world.did("u", "here")
+        await world.engine.refresh()
+        world.clock.step_wall(-5.0)
+        await world.did("v", "there")
+        world.clock.step_wall(4.0)
+        await world.engine.refresh()
+        found = world.engine.keeper.knowledge.counts
+        counts.append((found.events, *found.ever.tolist(), *found.lately.tolist()))
+    assert counts == [(2 * n, *[n * WEIGHTS["like"]] * 4) for n in (1, 2, 3)]
 
 
 async def test_a_user_with_ten_thousand_events_gets_something_unseen(world: World) -> None:

@@ -27,9 +27,13 @@ ITEMS_A_PAGE = 2_000
 USERS_A_PAGE = 5_000
 FADE_MS = 300_000
 """Trending fades with time even when nothing happens; it is counted anew this often."""
+SETTLE_MS = 10_000
+"""What was received so long ago is committed, or never will be: transactions have deadlines, clocks agree."""
 _DAY_MS = 86_400_000
 FADING_PARTS = (1.0, 0.5, 0.2)
-"""Parts of the trending window; `store.COUNTS_LATELY` says what an event inside each counts."""
+"""Parts of the trending window; the store says what an event inside each counts."""
+EVENTS, LATELY = 2, 3
+"""Places in a row of `store.COUNTS_RECEIVED`."""
 
 
 class Keeper:
@@ -49,7 +53,8 @@ class Keeper:
         self._indexed = -1
         self._ever, self._lately = Tally(), Tally()
         self._events = 0
-        self._counted_through_ms = -1
+        self._settled_ms = -1
+        self._unsettled: list[Row] = []
         self._faded_ms = self._counted_ms = 0
         self._segments_of = -1
         self._catching_up = asyncio.Lock()
@@ -111,7 +116,7 @@ class Keeper:
             texts, tags = self.catalogue.described()
             content = await asyncio.to_thread(ContentIndex.fit, texts, tags)
             rows = await self._segment_rows()
-            fit = partial(_fit_persona, content, tags, self._ever.first(content.n_items), rows)
+            fit = partial(_fit_persona, content, tags, self._ever_first(content.n_items), rows)
             persona = await asyncio.to_thread(fit)
             said = any(texts) or any(tags)
             self.knowledge = self.knowledge.changed(content=content, any_text=said, persona=persona)
@@ -131,7 +136,7 @@ class Keeper:
         content = self.knowledge.content
         tags = list(self.catalogue.tags[: content.n_items])
         rows = await self._segment_rows()
-        fit = partial(_fit_persona, content, tags, self._ever.first(content.n_items), rows)
+        fit = partial(_fit_persona, content, tags, self._ever_first(content.n_items), rows)
         self.knowledge = self.knowledge.changed(persona=await asyncio.to_thread(fit))
 
     async def _segment_rows(self) -> list[Row]:
@@ -139,63 +144,84 @@ class Keeper:
 
     async def _count(self) -> None:
         """Counts ever: all events once, then those received since. Counts lately: the same, and now and then
-        the whole window anew, as it fades. The larger the catalogue, the rarer: a swap costs a sort of it."""
+        the whole window anew, as it fades. The larger the catalogue, the rarer: a swap costs a sort of it.
+
+        What was received within SETTLE_MS is read anew each time: what others committed only now is among it.
+        """
         now_ms = int(self._clock.wall() * 1000)
         size = len(self.catalogue)
-        if now_ms - self._counted_ms < size // 5 and self.knowledge.counts.ever.size == size:
+        is_whole = self.knowledge.counts.ever.size == size
+        if now_ms - self._counted_ms < size // 5 and is_whole:
             return
         newest = (await self._sql.fetch(store.NEWEST_RECEIPT))[0][0] or 0
         fades = now_ms - self._faded_ms >= FADE_MS
-        if newest == self._counted_through_ms and not fades and self.knowledge.counts.ever.size == size:
+        if newest <= self._settled_ms and not fades and is_whole:
             return
         self._counted_ms = now_ms
-        received = await self._received(newest)
-        self._ever.add(received)
-        self._events += sum(events for _, _, events in received)
-        self._counted_through_ms = newest
+        window = self._window(now_ms)
+        await self._settle(max(now_ms - SETTLE_MS, self._settled_ms), window)
         if fades:
-            self._faded_ms = now_ms
-            window = [int(now_ms - self._trending_ms * part) for part in FADING_PARTS]
-            parameters = dict(zip(("oldest_ms", "middle_ms", "newest_ms"), window, strict=True))
+            rows = await self._sql.fetch(store.COUNTS_LATELY, {**window, "until_ms": self._settled_ms})
             self._lately = Tally()
-            self._lately.add(await self._sql.fetch(store.COUNTS_LATELY, parameters))
-        else:
-            self._lately.add(received)
-        counts = Counts(self._ever.first(size), self._lately.first(size), self._events)
+            self._lately.add(rows)
+            self._faded_ms = now_ms
+        self._unsettled = await self._received(self._settled_ms, newest, window)
+        ever, lately = self._ever_first(size), self._lately.first(size, self._unsettled, LATELY)
+        counts = Counts(ever, lately, self._events + sum(row[EVENTS] for row in self._unsettled))
         await asyncio.to_thread(counts.sort)
         self.knowledge = self.knowledge.changed(counts=counts)
 
-    async def _received(self, newest: int) -> list[Row]:
-        """(item, weight, events) of everything received since the last count; at first page by page."""
-        if self._counted_through_ms >= 0:
-            span = {"since_ms": self._counted_through_ms, "until_ms": newest}
-            return await self._sql.fetch(store.COUNTS_RECEIVED, span)
-        rows: list[Row] = []
-        users = (await self._sql.fetch(store.READ_COUNTER, {"counter": "next_user"}))[0][0]
-        for start in range(0, users, USERS_A_PAGE):
-            span = {"from_no": start, "to_no": start + USERS_A_PAGE}
-            rows += await self._sql.fetch(store.COUNTS_OF_USERS, span)
-        return rows
+    async def _settle(self, until_ms: int, window: dict[str, int]) -> None:
+        """Count for good what was received until then; at first page by page, and lately by a fade."""
+        if self._settled_ms >= 0:
+            rows = await self._received(self._settled_ms, until_ms, window)
+            self._lately.add(rows, LATELY)
+        else:
+            rows = []
+            users = (await self._sql.fetch(store.READ_COUNTER, {"counter": "next_user"}))[0][0]
+            for start in range(0, users, USERS_A_PAGE):
+                span = {"from_no": start, "to_no": start + USERS_A_PAGE, "until_ms": until_ms}
+                rows += await self._sql.fetch(store.COUNTS_OF_USERS, span)
+        self._ever.add(rows)
+        self._events += sum(row[EVENTS] for row in rows)
+        self._settled_ms = until_ms
+
+    async def _received(self, since_ms: int, until_ms: int, window: dict[str, int]) -> list[Row]:
+        """(item, weight, events, weight lately) of everything received after the one and until the other."""
+        return await self._sql.fetch(
+            store.COUNTS_RECEIVED, {**window, "since_ms": since_ms, "until_ms": until_ms}
+        )
+
+    def _window(self, now_ms: int) -> dict[str, int]:
+        parts = [int(now_ms - self._trending_ms * part) for part in FADING_PARTS]
+        return dict(zip(("oldest_ms", "middle_ms", "newest_ms"), parts, strict=True))
+
+    def _ever_first(self, size: int) -> Floats:
+        """What everybody took of items 0..size-1, as it is known by now."""
+        return self._ever.first(size, self._unsettled)
 
 
 class Tally:
-    """Sums by item number, growing with the catalogue."""
+    """Sums by item number, growing with the catalogue. A row is an item, and amounts at places 1, 2, ..."""
 
     def __init__(self) -> None:
         self._sums = np.zeros(0, np.float64)
 
-    def add(self, rows: Sequence[Row]) -> None:
-        """rows: (item, amount, ...)."""
+    def add(self, rows: Sequence[Row], place: int = 1) -> None:
+        """Add what these rows have at that place."""
         for row in rows:
             if row[0] >= self._sums.size:
                 self._sums = np.pad(self._sums, (0, row[0] + 1024 - self._sums.size))
-            self._sums[row[0]] += row[1]
+            self._sums[row[0]] += row[place]
 
-    def first(self, size: int) -> Floats:
-        """The sums of items 0..size-1."""
+    def first(self, size: int, more: Sequence[Row], place: int = 1) -> Floats:
+        """The sums of items 0..size-1, with those of more rows."""
         found = np.zeros(size, np.float32)
         shared = min(size, self._sums.size)
         found[:shared] = self._sums[:shared]
+        for row in more:
+            if row[0] < size:
+                found[row[0]] += row[place]
         return found
 
 
