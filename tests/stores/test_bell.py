@@ -149,6 +149,19 @@ async def test_a_bell_is_heard_after_a_restart_of_the_server(own_postgres: Postg
     await listener.close()
 
 
+async def test_who_listens_while_the_server_is_away_hears_that_rings_were_missed(
+    own_postgres: PostgresServer,
+) -> None:
+    own_postgres.kill()
+    listener = PostgresBell(Standing(own_postgres.url))
+    heard: list[str] = []
+    await listener.listen(heard.append)
+    own_postgres.start()
+    await until(lambda: heard)
+    assert heard == [""]
+    await listener.close()
+
+
 async def test_presence_and_bell_share_a_connection(postgres_database: str, tmp_path: Path) -> None:
     presence, bell = open_signals(postgres_database, tmp_path, SystemClock())
     assert isinstance(bell, PostgresBell)

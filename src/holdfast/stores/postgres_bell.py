@@ -23,7 +23,8 @@ class PostgresBell:
         self._ringing = Ringing(self._send)
         self._unsent: dict[str, None] = {}
         self._sending: asyncio.Task[None] | None = None
-        self._connected_total = 0
+        self._may_have_missed = False
+        """Whether rings may have been lost by the time a connection stands again."""
         standing.join(self._restore)
 
     async def listen(self, heard: Callable[[str], None]) -> None:
@@ -31,8 +32,10 @@ class PostgresBell:
         is_first = not len(self._listeners)
         self._listeners.add(heard)
         if is_first:
-            with suppress(Problem):
+            try:
                 await self._standing.ask(self._listen)
+            except Problem:
+                self._may_have_missed = True
 
     def ring(self, topic: str) -> None:
         """This process's own listeners at once, others by a NOTIFY; lost while the server is away."""
@@ -62,9 +65,9 @@ class PostgresBell:
     async def _restore(self, connection: Any) -> None:
         if len(self._listeners):
             await self._listen(connection)
-            if self._connected_total:
+            if self._may_have_missed:
                 self._listeners.tell([""])
-        self._connected_total += 1
+        self._may_have_missed = True
 
     async def _listen(self, connection: Any) -> None:
         await connection.add_listener(CHANNEL, self._hear)
