@@ -8,7 +8,7 @@ from tests.rooms.experiments.engine.canary.lives import NAME, Process, Site, bro
 
 
 async def test_redis_dies_in_mid_stage_and_nothing_is_lost(sqlite_database, own_redis):
-    drivers = [RedisShared(own_redis.url, Config(budget_ms=10_000)) for _ in range(2)]
+    drivers = [RedisShared(own_redis.url, Config(budget_ms=10_000, connect_timeout_s=20)) for _ in range(2)]
     for driver in drivers:
         await driver.start()
     try:

@@ -32,7 +32,10 @@ async def test_a_change_is_seen_by_looking_alone(database):
 
 
 async def test_a_change_is_told_at_once_over_the_shared_store(sqlite_database, redis_database):
-    stores = [open_shared(redis_database, SystemClock(), SharedConfig(budget_ms=10_000)) for _ in range(2)]
+    stores = [
+        open_shared(redis_database, SystemClock(), SharedConfig(budget_ms=10_000, connect_timeout_s=20))
+        for _ in range(2)
+    ]
     for store in stores:
         await store.start()
     one, two = (Process(sqlite_database, shared=store) for store in stores)
