@@ -455,17 +455,6 @@ class Worker:
         """Jobs that run here, or whose end is on its way into the ledger."""
         return {*self.running, *(end.row.id for end in (*self._unwritten.ends, *self._writing))}
 
-    async def run_one(self, job_id: str) -> bool:
-        """Claim that job, run it, wait until its end is written; False when it is not there to be claimed."""
-        ended: asyncio.Future[None] = self.loop.create_future()
-        with self.unanswered.asking():
-            job = await self.store.claim_one(job_id, self.id, self.now_ms())
-            if job is None:
-                return False
-            self.begin(job, lambda ours: None if ended.done() else ended.set_result(None))
-        await ended
-        return True
-
     def give_back(self, job: Claimed) -> None:
         """Return a job that is held by this worker's name and runs nowhere; none that ended meanwhile."""
         if job.id in self._known():
