@@ -182,24 +182,13 @@ class SharedCounts:
 
     def _kick(self) -> None:
         """Begin to tell what is owed, unless that is under way."""
-        if self._delivery is None and self._store.is_up and (self.is_away or len(self._owed)):
+        # Over in the moment in which it has found nothing left, and not once its callback has run.
+        is_over = self._delivery is None or self._delivery.done()
+        if is_over and self._store.is_up and (self.is_away or len(self._owed)):
             self._delivery = asyncio.get_running_loop().create_task(
-                self._deliver_once(), name="holdfast:llm budgets"
+                self._deliver(), name="holdfast:llm budgets"
             )
-            self._delivery.add_done_callback(self._delivered)
-
-    async def _deliver_once(self) -> None:
-        """Over in the moment in which it has found nothing left: what is told right after begins the next."""
-        try:
-            await self._deliver()
-        finally:
-            self._delivery = None
-
-    def _delivered(self, task: "asyncio.Task[None]") -> None:
-        if self._delivery is task:  # cancelled before its first step
-            self._delivery = None
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("settlements of budgets could not be told", exc_info=task.exception())
+            self._delivery.add_done_callback(_delivered)
 
     async def _deliver(self) -> None:
         while batch := self._owed.batch():
@@ -298,3 +287,8 @@ class SharedCounts:
     def _seed(self, limit: Limit, mark: int) -> int:
         known = self._known.get(limit.key)
         return known[1] if known is not None and known[0] == mark and limit.period != ROLLING else 0
+
+
+def _delivered(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("settlements of budgets could not be told", exc_info=task.exception())

@@ -7,7 +7,6 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TypeVar
 
 from holdfast.kernel.clock import Clock
@@ -65,7 +64,8 @@ class VirtualKeys:
         self._bits = bits
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._looking: dict[str, asyncio.Task[Admitted | None]] = {}
+        self._looking: dict[tuple[int, str], asyncio.Task[Admitted | None]] = {}
+        """By the change before which they began: nobody who comes after one joins a look from before it."""
         self._revision = -1
         self._changes = 0
         self._leave: Callable[[], None] | None = None
@@ -112,10 +112,11 @@ class VirtualKeys:
 
     async def _look_up(self, digest: str) -> Admitted:
         """From the database; many callers of one key ask it once."""
-        task = self._looking.get(digest)
+        asked = (self._changes, digest)
+        task = self._looking.get(asked)
         if task is None:
-            task = self._looking[digest] = asyncio.ensure_future(self._read(digest))
-            task.add_done_callback(partial(self._looked, digest))
+            task = self._looking[asked] = asyncio.ensure_future(self._read(digest))
+            task.add_done_callback(lambda _: self._looking.pop(asked, None))
         try:
             found = await asyncio.shield(task)
         except Unavailable:
@@ -127,10 +128,6 @@ class VirtualKeys:
             self._refused.labels("unknown").add()
             raise _unknown("no key of this value exists")
         return found
-
-    def _looked(self, digest: str, task: "asyncio.Task[Admitted | None]") -> None:
-        if self._looking.get(digest) is task:
-            del self._looking[digest]
 
     async def _read(self, digest: str) -> Admitted | None:
         changes = self._changes
@@ -171,8 +168,7 @@ class VirtualKeys:
 
     def _forget(self) -> None:
         """Everything is to be asked again; what was known remains for the time the database is away."""
-        self._changes += 1  # what is being read now may be older than the change, and nobody else joins it
-        self._looking.clear()
+        self._changes += 1  # what is being read now may be older than the change
         self._unknown.clear()
         now = self._clock.monotonic()
         for known in self._known.values():
