@@ -166,8 +166,10 @@ class Keeper:
             self._lately.add(rows)
             self._faded_ms = now_ms
         self._unsettled = await self._received(self._settled_ms, newest, window)
-        ever, lately = self._ever_first(size), self._lately.first(size, self._unsettled, LATELY)
-        counts = Counts(ever, lately, self._events + sum(row[EVENTS] for row in self._unsettled))
+        events = self._events + sum(row[EVENTS] for row in self._unsettled)
+        if events == self.knowledge.counts.events and not fades and is_whole:
+            return
+        counts = Counts(self._ever_first(size), self._lately.first(size, self._unsettled, LATELY), events)
         await asyncio.to_thread(counts.sort)
         self.knowledge = self.knowledge.changed(counts=counts)
 
