@@ -24,6 +24,7 @@ from holdfast.rooms.cache.rules.sessions import (
 )
 from holdfast.stores.redis.client import RedisShared
 from holdfast.stores.redis.config import Config as SharedConfig
+from tests.rooms.cache.shared.nodes import behind
 from tests.waiting import until
 
 KINDS = kinds.merge({})
@@ -52,6 +53,22 @@ async def shared(redis_database):
     await store.start()
     yield store
     await store.stop()
+
+
+@pytest.fixture
+async def watchful(own_redis):
+    """Starts stores that soon notice when their server is away."""
+    started = []
+
+    async def start():
+        store = RedisShared(own_redis.url, SharedConfig(budget_ms=500, heartbeat_s=0.05, failures=1))
+        started.append(store)
+        await store.start()
+        return store
+
+    yield start
+    for store in started:
+        await store.stop()
 
 
 @pytest.fixture(params=["memory", "shared"])
@@ -205,40 +222,26 @@ async def test_a_logout_elsewhere_is_known_at_the_next_read(shared, redis_databa
     await other_store.stop()
 
 
-class Behind(RedisShared):
-    """As of a node that takes the server's clock for earlier than it is: by half a round trip at most."""
-
-    def __init__(self, *given):
-        super().__init__(*given)
-        told = self.clock_us
-        self.clock_us = lambda lean=0: told(lean) - 50_000 * (lean < 1)
-
-
 async def test_a_logout_by_a_node_whose_clock_is_behind_ends_the_login_of_just_now(shared, redis_database):
-    behind = Behind(redis_database, SharedConfig(budget_ms=2000))
-    await behind.start()
-    here, there = sessions(shared), sessions(behind)
+    other_store = behind(RedisShared(redis_database, SharedConfig(budget_ms=2000)))
+    await other_store.start()
+    here, there = sessions(shared), sessions(other_store)
     made = await here.create("u")
     assert await there.end_all("u") == 1
     assert await here.get(made.id) is None
-    await behind.stop()
+    await other_store.stop()
 
 
-async def test_a_logout_while_the_store_is_away_ends_the_login_of_just_now_as_well(own_redis):
-    config = SharedConfig(budget_ms=500, heartbeat_s=0.05, failures=1)
-    first, behind = RedisShared(own_redis.url, config), Behind(own_redis.url, config)
-    await first.start()
-    await behind.start()
-    here, there = sessions(first), sessions(behind)
+async def test_a_logout_while_the_store_is_away_ends_the_login_of_just_now_as_well(own_redis, watchful):
+    first, second = await watchful(), behind(await watchful())
+    here, there = sessions(first), sessions(second)
     made = await here.create("u")
     own_redis.pause()
     assert await there.end_all("u") == 0, "of this process's own, which has none"
     own_redis.resume()
-    await until(lambda: first.is_up and behind.is_up)
+    await until(lambda: first.is_up and second.is_up)
     await there.tend()
     assert await here.get(made.id) is None
-    await first.stop()
-    await behind.stop()
 
 
 async def test_only_digests_are_stored(shared, redis_database):
@@ -277,11 +280,8 @@ async def test_a_poisoned_value_is_no_session(shared, redis_database):
     assert await one.get(made.id) is None
 
 
-async def test_sessions_go_on_while_the_store_is_away_and_it_hears_of_it_later(own_redis):
-    config = SharedConfig(budget_ms=500, heartbeat_s=0.05, failures=1)
-    first, second = RedisShared(own_redis.url, config), RedisShared(own_redis.url, config)
-    await first.start()
-    await second.start()
+async def test_sessions_go_on_while_the_store_is_away_and_it_hears_of_it_later(own_redis, watchful):
+    first, second = await watchful(), await watchful()
     here, there = sessions(first), sessions(second)
     kept, ended, changed, clash = [await here.create("u", name) for name in "keca"]
     mine = [await here.create("leaver") for _ in range(2)]
@@ -299,8 +299,7 @@ async def test_sessions_go_on_while_the_store_is_away_and_it_hears_of_it_later(o
     assert await there.get(changed.id) is None, "never seen there, and nobody can be asked"
     await there.set(clash.id, "from there")
     own_redis.resume()
-    await until(lambda: is_up(first))
-    await until(lambda: is_up(second))
+    await until(lambda: first.is_up and second.is_up)
     await there.tend()
     await here.tend()
     assert (await there.get(kept.id)).data == "k"
@@ -310,17 +309,10 @@ async def test_sessions_go_on_while_the_store_is_away_and_it_hears_of_it_later(o
     assert [await there.get(each.id) for each in mine] == [None, None]
     assert (await here.get(clash.id)).data == (await there.get(clash.id)).data == "from there"
     assert await here.count("u") == 4
-    await first.stop()
-    await second.stop()
 
 
-async def is_up(store) -> bool:
-    return store.is_up
-
-
-async def test_what_was_heard_long_ago_does_not_count_while_the_store_is_away(own_redis):
-    store = RedisShared(own_redis.url, SharedConfig(budget_ms=500, heartbeat_s=0.05, failures=1))
-    await store.start()
+async def test_what_was_heard_long_ago_does_not_count_while_the_store_is_away(own_redis, watchful):
+    store = await watchful()
     clock = ManualClock()
     one = sessions(store, clock=clock, fallback_s=60)
     seen = await one.create("u")
@@ -332,11 +324,10 @@ async def test_what_was_heard_long_ago_does_not_count_while_the_store_is_away(ow
     clock.advance(61)
     assert await one.get(made.id) is not None, "made here: nobody else can have ended it"
     own_redis.start()
-    await until(lambda: is_up(store))
+    await until(lambda: store.is_up)
     await one.tend()
     assert await one.get(made.id) is not None
     assert await one.get(seen.id) is None, "the server came back empty"
-    await store.stop()
 
 
 async def test_on_a_cluster_every_change_is_one_script(redis_cluster):

@@ -6,7 +6,7 @@ from holdfast.rooms.cache.engine.remote import Lease
 from holdfast.rooms.cache.rules.entry import EVERYTHING, KEY, PREFIX, TAG
 from holdfast.rooms.cache.store.keys import Keys
 from holdfast.rooms.cache.store.wire import Life, encode_entry
-from tests.rooms.cache.shared.nodes import node
+from tests.rooms.cache.shared.nodes import behind, node
 from tests.waiting import until
 
 KEYS = Keys("holdfast")
@@ -94,17 +94,9 @@ async def test_a_marker_that_cannot_be_read_kills(one, command):
     assert await a.body("k") == b'"v"'
 
 
-@pytest.fixture
-def behind(one):
-    """The node takes the server's clock for earlier than it is: by half a round trip at most."""
+async def test_a_marker_that_cannot_be_read_kills_what_was_loaded_a_moment_ago(one):
     a, server = one
-    told = a.shared.clock_us
-    a.shared.clock_us = lambda lean=0: told(lean) - 50_000 * (lean < 1)
-    return a, server
-
-
-async def test_a_marker_that_cannot_be_read_kills_what_was_loaded_a_moment_ago(behind):
-    a, server = behind
+    behind(a.shared)
     server.ask("SET", KEYS.tag("t"), "x")
     async with node(server.url, "b") as b:
         await b.fill("k", tags=("t",))
@@ -112,8 +104,9 @@ async def test_a_marker_that_cannot_be_read_kills_what_was_loaded_a_moment_ago(b
     assert isinstance(await a.tier.claim("k"), Lease)
 
 
-async def test_a_poisoned_value_of_a_moment_ago_is_read_once(behind):
-    a, server = behind
+async def test_a_poisoned_value_of_a_moment_ago_is_read_once(one):
+    a, server = one
+    behind(a.shared)
     async with node(server.url, "b") as b:
         await b.fill("k")
     server.ask("APPEND", KEYS.value("k"), "X")
