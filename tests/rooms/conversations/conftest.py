@@ -12,14 +12,11 @@ from holdfast.rooms.conversations.engine.engine import Conversations
 from holdfast.rooms.conversations.engine.streaming import whole
 from holdfast.rooms.conversations.rules.settings import Config
 from holdfast.rooms.conversations.store import tables
-from holdfast.stores.config import Config as StoreConfig
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import open_sql
+from tests.databases import PATIENT
 from tests.meters import RecordingMeter
 from tests.rooms.conversations.models import Echo
-
-PATIENT = StoreConfig(deadline_s=60.0, connect_timeout_s=60.0)
-"""Calls of several processes that stand in one line would else hold a slow machine to five seconds."""
 
 
 class World:

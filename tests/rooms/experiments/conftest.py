@@ -4,12 +4,9 @@ import pytest
 
 from holdfast.kernel.clock import SystemClock
 from holdfast.rooms.experiments.store import tables
-from holdfast.stores.config import Config
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import open_sql
-
-PATIENT = Config(deadline_s=60.0, connect_timeout_s=60.0)
-"""Eight writers that wait for each other would else hold a slow machine to five seconds."""
+from tests.databases import PATIENT
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

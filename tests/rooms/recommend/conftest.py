@@ -18,13 +18,11 @@ from holdfast.rooms.recommend.engine.release import Release
 from holdfast.rooms.recommend.engine.writing import Item, save_items
 from holdfast.rooms.recommend.rules.answers import Personalized
 from holdfast.rooms.recommend.rules.settings import Config
-from holdfast.stores.config import Config as StoreConfig
 from holdfast.stores.migrate import migrate
 from holdfast.stores.open import Driver, open_sql
+from tests.databases import PATIENT
 
 Make = Callable[..., Awaitable["World"]]
-PATIENT = StoreConfig(deadline_s=60.0, connect_timeout_s=60.0, busy_timeout_s=60.0)
-"""Forty calls that stand in one line would else hold a slow machine to five seconds."""
 
 
 class World:
